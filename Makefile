@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+#   make                  the module for the running kernel, and the programs
+#   make modules KDIR=D   the module for the kernel tree D
+#   make install          all of it (PREFIX, DESTDIR)
+#   make demo             the demonstration, in virtual machines
+#   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
+#                         one kernel)
+#   make lint             what the checkers say
+
+KDIR    ?= /lib/modules/$(shell uname -r)/build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR  ?= $(PREFIX)/lib
+MANDIR  ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CONFDIR ?= /etc/tcpseal
+INSTALL ?= install
+
+export PREFIX DESTDIR SBINDIR LIBDIR MANDIR UNITDIR CONFDIR
+
+all: modules tools
+
+# W=, C= and V= of the kernel's build work here, too
+modules:
+ifneq ($(wildcard Kbuild),)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+endif
+
+tools:
+ifneq ($(wildcard userspace/Makefile),)
+	$(MAKE) -C userspace
+endif
+ifneq ($(wildcard selftests/Makefile),)
+	$(MAKE) -C selftests
+endif
+
+install: modules_install tools_install
+
+modules_install: modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) \
+		INSTALL_MOD_DIR=updates modules_install
+ifeq ($(DESTDIR),)
+	depmod -a $(notdir $(patsubst %/build,%,$(KDIR)))
+endif
+
+tools_install: tools
+	$(MAKE) -C userspace install
+	$(foreach section,1 3 5 7 8,$(foreach page,$(wildcard Documentation/man/*.$(section)), \
+		$(INSTALL) -D -m 644 $(page) \
+			$(DESTDIR)$(MANDIR)/man$(section)/$(notdir $(page));))
+
+clean:
+ifneq ($(wildcard Kbuild),)
+	-$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+endif
+ifneq ($(wildcard userspace/Makefile),)
+	$(MAKE) -C userspace clean
+endif
+ifneq ($(wildcard selftests/Makefile),)
+	$(MAKE) -C selftests clean
+endif
+	rm -rf build
+
+demo:
+	scripts/demo
+
+check:
+	scripts/check $(if $(K),--kernel $(K)) $(T)
+
+lint:
+	scripts/lint
+
+.PHONY: all modules tools install modules_install tools_install clean demo check lint
