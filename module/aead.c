@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * AEAD requests: records are sealed and opened one after the other, each at
+ * once or, when the crypto API says -EINPROGRESS, later.
+ *
+ * A job that did not complete at once is parked: it takes references on all
+ * that it needs, and its place in the queue of its lane. What comes behind it
+ * in the lane is parked too, until its turn: nothing overtakes its flow.
+ */
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+#include "aead.h"
+#include "stats.h"
+
+/* One job's memory is kept for each CPU: the next one is set up in it. */
+static DEFINE_PER_CPU(struct tcpseal_job *, spare);
+
+/**
+ * tcpseal_aead_exit() - free the spare jobs, at module exit
+ */
+void tcpseal_aead_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kfree(per_cpu(spare, cpu));
+}
+
+/**
+ * tcpseal_aead_wait() - wait until no parked job uses an SA
+ * @sa: unlinked, and a grace period has passed
+ *
+ * Context: process, may sleep.
+ */
+void tcpseal_aead_wait(struct tcpseal_sa *sa)
+{
+	wait_var_event(&sa->parked, !atomic_read_acquire(&sa->parked));
+}
+
+/**
+ * tcpseal_job_alloc() - a job with room for its parts
+ * @sa: its key decides how much memory a request needs
+ * @src: most pieces of the source
+ * @dst: most pieces of the destination
+ * @extra: bytes more, zeroed, at job->extra
+ *
+ * Context: BH off. Return: the job, or NULL. Only the fields named here are
+ * set, and the request's callback.
+ */
+struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
+				      unsigned int dst, unsigned int extra)
+{
+	unsigned int ctx = ALIGN(tcpseal_key_reqsize(sa->key), 8);
+	unsigned int size = sizeof(struct tcpseal_job) + ctx +
+			    (src + dst) * sizeof(struct bio_vec) + extra;
+	struct tcpseal_job *job = this_cpu_xchg(spare, NULL);
+	unsigned int had = job ? job->size : 0;
+
+	if (had < size) {
+		kfree(job);
+		had = kmalloc_size_roundup(size);
+		job = kmalloc(had, GFP_ATOMIC | __GFP_NOWARN);
+		if (!job)
+			return NULL;
+	}
+	memset(job, 0, offsetof(struct tcpseal_job, aad));
+	job->size = had;
+	job->sa = sa;
+	job->tn = sa->tn;
+	job->src = (void *)(&job->req + 1) + ctx;
+	job->dst = job->src + src;
+	job->extra = job->dst + dst;
+	memset(job->extra, 0, extra);
+	sg_init_table(job->ssg, TCPSEAL_SG_MAX);
+	sg_init_table(job->dsg, TCPSEAL_SG_MAX);
+	return job;
+}
+
+/**
+ * tcpseal_job_free() - free a job and its references on pages
+ * @job: not parked; its skb is the caller's
+ *
+ * Context: BH off.
+ */
+void tcpseal_job_free(struct tcpseal_job *job)
+{
+	tcpseal_pages_put(job->dst, job->nr_dst);
+	kfree(this_cpu_xchg(spare, job));
+}
+
+/* Take all that must stay while the job waits; give it its place. */
+static void job_park(struct tcpseal_job *job)
+{
+	struct tcpseal_queue *queue = job->queue;
+
+	if (job->parked)
+		return;
+	job->parked = true;
+	atomic_inc(&job->sa->parked);
+	if (job->state.sk)
+		sock_hold(job->state.sk);
+	netdev_hold(job->state.in, &job->tracker, GFP_ATOMIC);
+	if (skb_dst(job->skb))
+		skb_dst_force(job->skb);
+	spin_lock_bh(&queue->lock);
+	list_add_tail(&job->node, &queue->list);
+	spin_unlock_bh(&queue->lock);
+}
+
+static void job_unpark(struct tcpseal_job *job)
+{
+	struct tcpseal_sa *sa = job->sa;
+
+	rcu_read_lock();
+	job->ops->finish(job);
+	rcu_read_unlock();
+	netdev_put(job->state.in, &job->tracker);
+	if (job->state.sk)
+		sock_put(job->state.sk);
+	tcpseal_job_free(job);
+	/* last: the SA may go now; only its address is used to wake */
+	if (atomic_dec_return_release(&sa->parked) == 0)
+		wake_up_var(&sa->parked);
+}
+
+/* A parked job is through: finish it, and all behind it that are, in order. */
+static void job_done(struct tcpseal_job *job)
+{
+	struct tcpseal_queue *queue = job->queue;
+	struct tcpseal_sa *sa = job->sa;
+
+	/* the queue lives in the SA */
+	atomic_inc(&sa->parked);
+	spin_lock_bh(&queue->lock);
+	job->done = true;
+	if (queue->draining)
+		goto out;
+	WRITE_ONCE(queue->draining, true);
+	while ((job = list_first_entry_or_null(&queue->list,
+					       struct tcpseal_job, node)) &&
+	       job->done) {
+		list_del(&job->node);
+		spin_unlock(&queue->lock);
+		job_unpark(job);
+		spin_lock(&queue->lock);
+	}
+	WRITE_ONCE(queue->draining, false);
+out:
+	spin_unlock_bh(&queue->lock);
+	if (atomic_dec_return_release(&sa->parked) == 0)
+		wake_up_var(&sa->parked);
+}
+
+/* The next @len bytes at the cursor, behind the AAD in @sg. */
+static int sg_fill(struct scatterlist *sg, struct tcpseal_cursor *c,
+		   unsigned int len)
+{
+	unsigned int n = 1;
+
+	while (len) {
+		unsigned int part = min(len, c->vec->bv_len - c->skip);
+
+		if (n == TCPSEAL_SG_MAX)
+			return -EMSGSIZE;
+		sg_unmark_end(&sg[n]);
+		sg_set_page(&sg[n++], c->vec->bv_page, part,
+			    c->vec->bv_offset + c->skip);
+		tcpseal_cursor_skip(c, part);
+		len -= part;
+	}
+	sg_mark_end(&sg[n - 1]);
+	return 0;
+}
+
+/*
+ * One function for what completes now and what completes later: takes the
+ * result of record job->cur and moves on.
+ */
+static void job_post(struct tcpseal_job *job, int err)
+{
+	job->ops->record(job, err);
+	job->cur++;
+}
+
+static int job_loop(struct tcpseal_job *job);
+
+TCPSEAL_CRYPTO_DONE(job_callback)
+{
+	struct tcpseal_job *job = data;
+
+	if (err == -EINPROGRESS)	/* left the backlog, runs now */
+		return;
+	job->req_err = err;
+	/* whoever comes second, submitter or completion, goes on */
+	if (!atomic_dec_and_test(&job->handoff))
+		return;
+	local_bh_disable();
+	job_post(job, err);
+	if (job_loop(job) != -EINPROGRESS)
+		job_done(job);
+	local_bh_enable();
+}
+
+/**
+ * tcpseal_job_request() - set up the request of the next record
+ * @job: nonce and AAD are ready, the cursors stand where the record begins
+ * @must_sync: the result is needed at once
+ * @src_len: bytes to read; with the tag when opening
+ * @dst_len: bytes to write; with the tag when sealing
+ *
+ * Return: 0, -EMSGSIZE when the record is in too many pieces.
+ */
+int tcpseal_job_request(struct tcpseal_job *job, bool must_sync,
+			unsigned int src_len, unsigned int dst_len)
+{
+	struct crypto_aead *tfm = tcpseal_key_tfm(job->sa->key, must_sync);
+	int err;
+
+	sg_set_buf(&job->ssg[0], job->aad, job->aad_len);
+	sg_set_buf(&job->dsg[0], job->aad, job->aad_len);
+	sg_unmark_end(&job->ssg[0]);
+	sg_unmark_end(&job->dsg[0]);
+	err = sg_fill(job->ssg, &job->from, src_len) ?:
+	      sg_fill(job->dsg, &job->to, dst_len);
+	if (err)
+		return err;
+	aead_request_set_tfm(&job->req, tfm);
+	aead_request_set_callback(&job->req, CRYPTO_TFM_REQ_MAY_BACKLOG,
+				  job_callback, job);
+	aead_request_set_crypt(&job->req, job->ssg, job->dsg, src_len,
+			       job->nonce);
+	aead_request_set_ad(&job->req, job->aad_len);
+	return 0;
+}
+
+/* Returns 0 when through (job->err set or not), or -EINPROGRESS. */
+static int job_loop(struct tcpseal_job *job)
+{
+	int err;
+
+	while (job->cur < job->nr) {
+		err = job->ops->next(job);
+		if (err == -EALREADY) {
+			job->cur++;
+			continue;
+		}
+		if (err) {
+			job->err = err;
+			return 0;
+		}
+		atomic_set(&job->handoff, 2);
+		err = job->seal ? crypto_aead_encrypt(&job->req) :
+				  crypto_aead_decrypt(&job->req);
+		if (err == -EINPROGRESS || err == -EBUSY) {
+			job_park(job);
+			tcpseal_note(job->tn, TCPSEAL_NOTE_ASYNC, 1);
+			if (!atomic_dec_and_test(&job->handoff))
+				return -EINPROGRESS;
+			err = job->req_err;
+		}
+		job_post(job, err);
+	}
+	return 0;
+}
+
+/**
+ * tcpseal_job_run() - seal or open all records of a job
+ * @job: complete
+ *
+ * Context: BH off, RCU.
+ *
+ * Return: 0 when the job is through: job->err tells how, and the caller goes
+ * on with it. -EINPROGRESS when it was parked: job->ops->finish() will be
+ * called, perhaps was already, and the caller must not touch the job nor its
+ * skb any more.
+ */
+int tcpseal_job_run(struct tcpseal_job *job)
+{
+	if (job_loop(job) == -EINPROGRESS)
+		return -EINPROGRESS;
+	if (likely(!job->parked && list_empty_careful(&job->queue->list) &&
+		   !READ_ONCE(job->queue->draining)))
+		return 0;
+	job_park(job);
+	job_done(job);
+	return -EINPROGRESS;
+}

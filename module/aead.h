@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The only file that makes AEAD requests. A job is the sealing or opening of
+ * all records of one skb; its requests run one after the other, and each may
+ * complete at once or later. What knows about records fills in the next
+ * request and takes each result; what knows about packets finishes the job.
+ */
+#ifndef TCPSEAL_AEAD_H
+#define TCPSEAL_AEAD_H
+
+#include <linux/highmem.h>
+#include <linux/scatterlist.h>
+#include "sa.h"
+#include "skb.h"
+
+/* AAD, then one record: frags of a full skb, linear part, a piece cut. */
+#define TCPSEAL_SG_MAX		(1 + MAX_SKB_FRAGS + 2)
+
+/* Where in a list of pieces the next record begins. */
+struct tcpseal_cursor {
+	const struct bio_vec	*vec;
+	unsigned int		skip;
+};
+
+struct tcpseal_job;
+
+/**
+ * struct tcpseal_job_ops - one kind of job
+ * @next: set up the request of record job->cur by tcpseal_job_request().
+ *	Return: 0, -EALREADY to leave this record out, or another error that
+ *	ends the job
+ * @record: result of record job->cur; 0, -EBADMSG (tag) or another error
+ * @finish: all records are done; job->err is the error that ended it, or 0.
+ *	Frees or passes on job->skb. BH off. Only for jobs that were parked.
+ */
+struct tcpseal_job_ops {
+	int  (*next)(struct tcpseal_job *job);
+	void (*record)(struct tcpseal_job *job, int err);
+	void (*finish)(struct tcpseal_job *job);
+};
+
+struct tcpseal_job {
+	struct list_head		node;	/* lane queue, once parked */
+	const struct tcpseal_job_ops	*ops;
+	struct tcpseal_net		*tn;
+	struct tcpseal_sa		*sa;
+	struct tcpseal_pair		*pair;	/* may be NULL */
+	struct tcpseal_queue		*queue;
+	struct sk_buff			*skb;
+	struct tcpseal_seg		seg;
+	struct nf_hook_state		state;
+	netdevice_tracker		tracker;	/* of state.in */
+	bool				seal;
+	bool				parked;
+	bool				done;		/* queue->lock */
+	int				err;		/* ended the job */
+	int				req_err;	/* of the last request */
+	atomic_t			handoff;	/* submitter, completion */
+
+	unsigned int			nr;	/* records */
+	unsigned int			cur;
+	unsigned int			chunk;	/* plaintext of a full record */
+	u32				seq;	/* true seq of the first byte */
+	u64				counter; /* of the first record */
+	u8				lane;
+	u8				flags;	/* FIN, PSH, CWR as on the skb */
+	union {
+		struct {			/* sealing */
+			unsigned int	per_skb; /* records in one skb */
+			unsigned int	step;	/* between skbs in @dst */
+			bool		rst;
+			bool		cwr_all; /* AccECN */
+			bool		oversize;
+		};
+		struct {			/* opening */
+			struct tcpseal_opened *recs;
+			unsigned int	seglen;	/* payload of a segment */
+			unsigned int	total;	/* plaintext so far */
+			u8		*small;	/* destination when small */
+			bool		selector_bad;
+			bool		must_sync;
+			bool		csum_known;
+			bool		csum_bad;
+		};
+	};
+
+	void				*extra;
+	struct tcpseal_cursor		from, to;
+	struct bio_vec			*src;	/* no references */
+	struct bio_vec			*dst;	/* our pages, references */
+	unsigned int			nr_dst;
+
+	unsigned int			aad_len;
+	u8				nonce[TCPSEAL_IV_LEN];
+	u8				aad[TCPSEAL_AAD_MAX] __aligned(8);
+	struct scatterlist		ssg[TCPSEAL_SG_MAX];
+	struct scatterlist		dsg[TCPSEAL_SG_MAX];
+
+	unsigned int			size;	/* of the allocation */
+	struct aead_request		req CRYPTO_MINALIGN_ATTR;
+	/* request context, then src, dst and recs */
+};
+
+void tcpseal_aead_exit(void);
+void tcpseal_aead_wait(struct tcpseal_sa *sa);
+
+struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
+				      unsigned int dst, unsigned int extra);
+void tcpseal_job_free(struct tcpseal_job *job);
+int tcpseal_job_request(struct tcpseal_job *job, bool must_sync,
+			unsigned int src_len, unsigned int dst_len);
+int tcpseal_job_run(struct tcpseal_job *job);
+
+static inline void tcpseal_cursor_skip(struct tcpseal_cursor *c,
+				       unsigned int len)
+{
+	c->skip += len;
+	while (c->skip && c->skip >= c->vec->bv_len) {
+		c->skip -= c->vec->bv_len;
+		c->vec++;
+	}
+}
+
+/* Copy the next bytes out of the pieces. */
+static inline void tcpseal_cursor_read(struct tcpseal_cursor *c, void *to,
+				       unsigned int len)
+{
+	while (len) {
+		unsigned int off = c->vec->bv_offset + c->skip;
+		unsigned int part = min(len, c->vec->bv_len - c->skip);
+
+		part = min_t(unsigned int, part,
+			     PAGE_SIZE - offset_in_page(off));
+		memcpy_from_page(to, c->vec->bv_page + (off >> PAGE_SHIFT),
+				 offset_in_page(off), part);
+		tcpseal_cursor_skip(c, part);
+		to += part;
+		len -= part;
+	}
+}
+
+#endif /* TCPSEAL_AEAD_H */

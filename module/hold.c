@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Segments that wait for a key.
+ *
+ * They have passed all hooks of POST_ROUTING. Their owner is kept, so TSQ goes
+ * on counting them and TCP does not retransmit what is still here. Of each
+ * flow only the latest segment waits. When the key comes they go through the
+ * whole egress decision again; nothing ever leaves here in plain.
+ */
+#include <linux/slab.h>
+#include <net/tcp.h>
+#include "hold.h"
+#include "segment.h"
+#include "stats.h"
+#include "trace.h"
+
+#define HOLD_BYTES	(16U << 20)	/* truesize in one namespace */
+
+struct tcpseal_held {
+	struct list_head	node;		/* hold->list, oldest first */
+	struct list_head	pair_node;	/* pair->hold_list */
+	struct tcpseal_pair	*pair;		/* a reference */
+	struct sk_buff		*skb;		/* owner kept, dst counted */
+	struct sock		*sk;		/* of the hook, a reference */
+	struct tcpseal_addrs	a;
+	__be16			sport, dport;
+	unsigned long		until;		/* jiffies */
+};
+
+/* All that is held in a namespace; @lock also covers the pairs' lists. */
+struct tcpseal_hold {
+	struct tcpseal_net	*tn;
+	spinlock_t		lock;
+	struct list_head	list;
+	u32			nr;
+	u32			bytes;
+	bool			closed;
+	struct delayed_work	expire;
+};
+
+void tcpseal_hold_pair_init(struct tcpseal_pair *pair)
+{
+	INIT_LIST_HEAD(&pair->hold_list);
+}
+
+static void held_unlink(struct tcpseal_hold *hold, struct tcpseal_held *h)
+{
+	list_del(&h->node);
+	list_del(&h->pair_node);
+	h->pair->nr_held--;
+	hold->nr--;
+	hold->bytes -= h->skb->truesize;
+}
+
+static void held_free(struct tcpseal_held *h)
+{
+	kfree_skb(h->skb);
+	if (h->sk)
+		sock_put(h->sk);
+	tcpseal_pair_put(h->pair);
+	kfree(h);
+}
+
+static struct tcpseal_held *held_same_flow(struct tcpseal_pair *pair,
+					   const struct tcpseal_held *like)
+{
+	struct tcpseal_held *h;
+
+	list_for_each_entry(h, &pair->hold_list, pair_node)
+		if (h->sport == like->sport && h->dport == like->dport &&
+		    !memcmp(&h->a, &like->a, sizeof(h->a)))
+			return h;
+	return NULL;
+}
+
+/* Under hold->lock: a place for @h, perhaps that of an older one. */
+static bool held_link(struct tcpseal_hold *hold, struct tcpseal_held *h,
+		      struct tcpseal_held **old)
+{
+	const struct tcpseal_conf *conf = &hold->tn->conf;
+	struct tcpseal_pair *pair = h->pair;
+
+	if (hold->closed)
+		return false;
+	*old = held_same_flow(pair, h);
+	if (*old)
+		held_unlink(hold, *old);
+	if (pair->nr_held >= READ_ONCE(conf->hold_pair) ||
+	    hold->nr >= READ_ONCE(conf->hold_net) ||
+	    hold->bytes + h->skb->truesize > HOLD_BYTES)
+		return false;
+	list_add_tail(&h->node, &hold->list);
+	list_add_tail(&h->pair_node, &pair->hold_list);
+	pair->nr_held++;
+	hold->nr++;
+	hold->bytes += h->skb->truesize;
+	return true;
+}
+
+static struct tcpseal_held *held_alloc(struct tcpseal_net *tn,
+				       struct tcpseal_pair *pair,
+				       struct sk_buff *skb, struct sock *sk)
+{
+	u16 family = skb->protocol == htons(ETH_P_IPV6) ? AF_INET6 : AF_INET;
+	struct tcpseal_held *h;
+	struct tcpseal_seg seg;
+
+	if (tcpseal_parse(skb, family, &seg) != TCPSEAL_IS_TCP ||
+	    !skb_dst(skb) || !skb_dst_force(skb))
+		return NULL;
+	h = kzalloc(sizeof(*h), GFP_ATOMIC | __GFP_NOWARN);
+	if (!h)
+		return NULL;
+	tcpseal_seg_addrs(skb, &seg, true, &h->a);
+	h->sport = tcpseal_th(skb, &seg)->source;
+	h->dport = tcpseal_th(skb, &seg)->dest;
+	h->until = jiffies + READ_ONCE(tn->conf.hold_secs) * HZ;
+	h->skb = skb;
+	tcpseal_pair_get(pair);
+	h->pair = pair;
+	if (sk) {
+		sock_hold(sk);
+		h->sk = sk;
+	}
+	return h;
+}
+
+/**
+ * tcpseal_hold() - keep an skb until a key comes
+ * @tn: namespace
+ * @pair: its pair
+ * @skb: behind all hooks of POST_ROUTING; consumed
+ * @sk: socket of the hook
+ *
+ * Context: BH off, RCU.
+ */
+void tcpseal_hold(struct tcpseal_net *tn, struct tcpseal_pair *pair,
+		  struct sk_buff *skb, struct sock *sk)
+{
+	struct tcpseal_held *h = held_alloc(tn, pair, skb, sk), *old = NULL;
+	struct tcpseal_hold *hold = tn->hold;
+	bool linked, first;
+
+	if (!h) {
+		tcpseal_drop(tn, pair, NULL, NULL, skb,
+			     TCPSEAL_DROP_NO_MEMORY, tcpseal_segs(skb));
+		kfree_skb(skb);
+		return;
+	}
+	spin_lock(&hold->lock);
+	first = !hold->nr;
+	linked = held_link(hold, h, &old);
+	spin_unlock(&hold->lock);
+
+	if (old) {
+		tcpseal_note(tn, TCPSEAL_NOTE_HELD_REPLACED, 1);
+		held_free(old);
+	}
+	if (!linked) {
+		tcpseal_drop(tn, pair, NULL, NULL, skb,
+			     TCPSEAL_DROP_HOLD_FULL, tcpseal_segs(skb));
+		held_free(h);
+		return;
+	}
+	atomic64_inc(&pair->held);
+	trace_tcpseal_hold(pair, READ_ONCE(pair->nr_held));
+	tcpseal_note(tn, TCPSEAL_NOTE_HELD, 1);
+	if (first)
+		schedule_delayed_work(&hold->expire, HZ / 10);
+	/* a key that came between the look for it and now would not see @h */
+	if (rcu_access_pointer(pair->tx) ||
+	    tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)
+		mod_delayed_work(system_wq, &hold->expire, 0);
+}
+
+/* Take what the pair holds, in order. */
+static void held_take(struct tcpseal_pair *pair, struct list_head *list)
+{
+	struct tcpseal_hold *hold = pair->tn->hold;
+	struct tcpseal_held *h, *tmp;
+
+	spin_lock_bh(&hold->lock);
+	list_for_each_entry_safe(h, tmp, &pair->hold_list, pair_node) {
+		held_unlink(hold, h);
+		list_add_tail(&h->node, list);
+	}
+	spin_unlock_bh(&hold->lock);
+}
+
+/**
+ * tcpseal_hold_release() - decide again on what a pair holds
+ * @pair: a key is there, or its demand changed
+ *
+ * Context: process.
+ */
+void tcpseal_hold_release(struct tcpseal_pair *pair)
+{
+	struct tcpseal_held *h, *tmp;
+	LIST_HEAD(list);
+
+	held_take(pair, &list);
+	list_for_each_entry_safe(h, tmp, &list, node) {
+		struct sk_buff *skb = h->skb;
+
+		h->skb = NULL;
+		tcpseal_egress_again(pair->tn->net, h->sk, skb);
+		held_free(h);
+	}
+}
+
+/*
+ * Nobody will answer a connection that cannot be sealed: its socket learns it
+ * now, as from an ICMP error. Others are left to TCP's own timers.
+ */
+static void held_tell(struct sk_buff *skb, int err)
+{
+	struct sock *sk = skb->sk;
+
+	if (sk && sk_fullsock(sk) && sk->sk_protocol == IPPROTO_TCP &&
+	    READ_ONCE(sk->sk_state) == TCP_SYN_SENT)
+		tcp_abort(sk, err);
+}
+
+static void held_drop(struct list_head *list, enum tcpseal_drop why, int err)
+{
+	struct tcpseal_held *h, *tmp;
+
+	list_for_each_entry_safe(h, tmp, list, node) {
+		local_bh_disable();
+		tcpseal_drop(h->pair->tn, h->pair, NULL, &h->a, h->skb, why,
+			     tcpseal_segs(h->skb));
+		local_bh_enable();
+		if (err)
+			held_tell(h->skb, err);
+		held_free(h);
+	}
+}
+
+/**
+ * tcpseal_hold_fail() - no key will come: drop what a pair holds
+ * @pair: the pair
+ * @why: reason to count
+ * @err: what sockets that still connect get, or 0
+ *
+ * Context: process, may sleep.
+ */
+void tcpseal_hold_fail(struct tcpseal_pair *pair, enum tcpseal_drop why,
+		       int err)
+{
+	LIST_HEAD(list);
+
+	held_take(pair, &list);
+	held_drop(&list, why, err);
+}
+
+/* What waited too long goes; what could go now is decided again. */
+static void hold_expire(struct work_struct *work)
+{
+	struct tcpseal_hold *hold = container_of(to_delayed_work(work),
+						 struct tcpseal_hold, expire);
+	struct tcpseal_pair *ready = NULL;
+	struct tcpseal_held *h, *tmp;
+	bool more;
+	LIST_HEAD(list);
+
+	spin_lock_bh(&hold->lock);
+	list_for_each_entry_safe(h, tmp, &hold->list, node) {
+		if (!time_after(h->until, jiffies)) {
+			held_unlink(hold, h);
+			list_add_tail(&h->node, &list);
+		} else if (!ready && rcu_access_pointer(h->pair->tx)) {
+			ready = h->pair;
+			tcpseal_pair_get(ready);
+		}
+	}
+	more = hold->nr;
+	spin_unlock_bh(&hold->lock);
+
+	held_drop(&list, TCPSEAL_DROP_HOLD_TIMEOUT, EHOSTUNREACH);
+	if (ready) {
+		tcpseal_hold_release(ready);
+		tcpseal_pair_put(ready);
+	}
+	if (more)
+		schedule_delayed_work(&hold->expire, ready ? 0 : HZ / 10);
+}
+
+int tcpseal_hold_init(struct tcpseal_net *tn)
+{
+	struct tcpseal_hold *hold = kzalloc(sizeof(*hold), GFP_KERNEL_ACCOUNT);
+
+	if (!hold)
+		return -ENOMEM;
+	hold->tn = tn;
+	spin_lock_init(&hold->lock);
+	INIT_LIST_HEAD(&hold->list);
+	INIT_DELAYED_WORK(&hold->expire, hold_expire);
+	tn->hold = hold;
+	return 0;
+}
+
+/**
+ * tcpseal_hold_purge() - drop all that is held, and hold nothing any more
+ * @tn: namespace that is going; its sockets are gone or going
+ *
+ * Context: process, may sleep; hooks are unregistered.
+ */
+void tcpseal_hold_purge(struct tcpseal_net *tn)
+{
+	struct tcpseal_hold *hold = tn->hold;
+	struct tcpseal_held *h, *tmp;
+	LIST_HEAD(list);
+
+	spin_lock_bh(&hold->lock);
+	hold->closed = true;
+	list_for_each_entry_safe(h, tmp, &hold->list, node) {
+		held_unlink(hold, h);
+		list_add_tail(&h->node, &list);
+	}
+	spin_unlock_bh(&hold->lock);
+	held_drop(&list, TCPSEAL_DROP_TEARDOWN, 0);
+	cancel_delayed_work_sync(&hold->expire);
+}
+
+void tcpseal_hold_exit(struct tcpseal_net *tn)
+{
+	tcpseal_hold_purge(tn);
+	kfree(tn->hold);
+	tn->hold = NULL;
+}

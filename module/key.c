@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Raw keys, ciphers and nonces: the only file that sees key bytes.
+ *
+ * They arrive in a netlink attribute, go into the crypto API, and are never
+ * readable again. The caller wipes the attribute.
+ */
+#include <asm/simd.h>
+#include <crypto/internal/simd.h>
+#include <linux/hashtable.h>
+#include <linux/siphash.h>
+#include <linux/slab.h>
+#include <linux/unaligned.h>
+#include "key.h"
+
+/*
+ * @fast is what the crypto API prefers. On x86 it may be a wrapper that is
+ * marked asynchronous because it queues to cryptd where SIMD registers cannot
+ * be used; @sync, the same key in a synchronous cipher, serves those moments
+ * at once, so that in practice nothing is queued.
+ */
+struct tcpseal_key {
+	struct crypto_aead	*fast;
+	struct crypto_aead	*sync;		/* NULL: @fast is synchronous */
+	u8			iv[TCPSEAL_IV_LEN];
+};
+
+static struct crypto_aead *cipher_alloc(const char *name, u32 mask,
+					const u8 *key, unsigned int keylen)
+{
+	struct crypto_aead *tfm;
+	int err;
+
+	tfm = crypto_alloc_aead(name, 0, mask);
+	if (IS_ERR(tfm))
+		return tfm;
+	err = -EINVAL;
+	if (crypto_aead_ivsize(tfm) != TCPSEAL_IV_LEN)
+		goto err_free;
+	err = crypto_aead_setkey(tfm, key, keylen);
+	if (err)
+		goto err_free;
+	err = crypto_aead_setauthsize(tfm, TCPSEAL_TAG_LEN);
+	if (err)
+		goto err_free;
+	return tfm;
+
+err_free:
+	crypto_free_aead(tfm);
+	return ERR_PTR(err);
+}
+
+/**
+ * tcpseal_key_alloc() - set up the ciphers of one SA
+ * @aead: AES-256-GCM or AES-128-GCM
+ * @driver: name for the crypto API, "" for gcm(aes)
+ * @key: key bytes; the caller wipes its copy
+ * @keylen: must be 32 or 16 bytes as @aead says
+ * @iv: TCPSEAL_IV_LEN bytes
+ * @extack: says what was wrong
+ *
+ * Context: process, may sleep. Return: the key, or an ERR_PTR: -EINVAL for a
+ * wrong length, else what the crypto API answered.
+ */
+struct tcpseal_key *tcpseal_key_alloc(enum tcpseal_aead aead,
+				      const char *driver, const u8 *key,
+				      unsigned int keylen, const u8 *iv,
+				      struct netlink_ext_ack *extack)
+{
+	const char *name = *driver ? driver : "gcm(aes)";
+	struct tcpseal_key *k;
+	int err;
+
+	if (keylen != (aead == TCPSEAL_AEAD_AES256_GCM ? 32 : 16)) {
+		NL_SET_ERR_MSG(extack, "key length does not fit the AEAD");
+		return ERR_PTR(-EINVAL);
+	}
+	k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
+	if (!k)
+		return ERR_PTR(-ENOMEM);
+	memcpy(k->iv, iv, TCPSEAL_IV_LEN);
+
+	k->fast = cipher_alloc(name, 0, key, keylen);
+	if (IS_ERR(k->fast)) {
+		err = PTR_ERR(k->fast);
+		NL_SET_ERR_MSG(extack, "kernel crypto API has no such AEAD");
+		goto err_free;
+	}
+	if (crypto_aead_alg(k->fast)->base.cra_flags & CRYPTO_ALG_ASYNC) {
+		k->sync = cipher_alloc("gcm(aes)", CRYPTO_ALG_ASYNC, key,
+				       keylen);
+		if (IS_ERR(k->sync)) {
+			err = PTR_ERR(k->sync);
+			NL_SET_ERR_MSG(extack, "no synchronous gcm(aes)");
+			goto err_fast;
+		}
+	}
+	return k;
+
+err_fast:
+	crypto_free_aead(k->fast);
+err_free:
+	kfree_sensitive(k);
+	return ERR_PTR(err);
+}
+
+/**
+ * tcpseal_key_free() - wipe and free
+ * @key: no request is in flight with it
+ *
+ * Context: process, may sleep (drivers may unmap); call it from a work item.
+ */
+void tcpseal_key_free(struct tcpseal_key *key)
+{
+	might_sleep();
+	if (key->sync)
+		crypto_free_aead(key->sync);
+	crypto_free_aead(key->fast);
+	kfree_sensitive(key);
+}
+
+/**
+ * tcpseal_key_tfm() - the cipher to use on this CPU now
+ * @key: the key
+ * @must_sync: the caller cannot wait for a completion
+ *
+ * Context: BH off, so that the answer stays right until the request is made.
+ */
+struct crypto_aead *tcpseal_key_tfm(struct tcpseal_key *key, bool must_sync)
+{
+	if (key->sync && (must_sync || !crypto_simd_usable()))
+		return key->sync;
+	return key->fast;
+}
+
+/**
+ * tcpseal_key_reqsize() - bytes of private request memory its ciphers need
+ * @key: the key
+ */
+unsigned int tcpseal_key_reqsize(const struct tcpseal_key *key)
+{
+	unsigned int size = crypto_aead_reqsize(key->fast);
+
+	if (key->sync)
+		size = max(size, crypto_aead_reqsize(key->sync));
+	return size;
+}
+
+/**
+ * tcpseal_key_nonce() - the nonce of a record
+ * @key: the key
+ * @lane: lane of the record
+ * @counter: its counter, at most TCPSEAL_COUNTER_MAX
+ * @nonce: TCPSEAL_IV_LEN bytes, IV XOR (lane, counter) as in RFC 8446 5.3
+ */
+void tcpseal_key_nonce(const struct tcpseal_key *key, u8 lane, u64 counter,
+		       u8 *nonce)
+{
+	u64 seq = (u64)lane << 48 | counter;
+
+	memcpy(nonce, key->iv, TCPSEAL_IV_LEN);
+	put_unaligned_be64(get_unaligned_be64(nonce + 4) ^ seq, nonce + 4);
+}
+
+/**
+ * tcpseal_key_driver() - which code encrypts, for people
+ * @key: the key
+ * @buf: gets "driver" or "driver + synchronous driver"
+ * @len: size of @buf
+ */
+void tcpseal_key_driver(const struct tcpseal_key *key, char *buf, size_t len)
+{
+	const char *fast = crypto_aead_alg(key->fast)->base.cra_driver_name;
+
+	if (key->sync)
+		scnprintf(buf, len, "%s + %s", fast,
+			  crypto_aead_alg(key->sync)->base.cra_driver_name);
+	else
+		scnprintf(buf, len, "%s", fast);
+}
+
+/*
+ * Keys seen since load, as keyed hashes: a key that comes a second time would
+ * reuse nonces. Bounded; the oldest go.
+ */
+#define ONCE_MAX	65536
+
+struct once {
+	struct hlist_node	node;
+	struct list_head	list;
+	u64			hash[2];
+};
+
+
+static DEFINE_MUTEX(once_lock);
+static DEFINE_HASHTABLE(once_table, 10);
+static LIST_HEAD(once_list);
+static unsigned int once_nr;
+static siphash_key_t once_key[2];
+
+/**
+ * tcpseal_key_once() - refuse a key that was used before
+ * @net: namespace; its neighbour on the same machine may be the other end
+ * @key: key bytes
+ * @keylen: how many
+ *
+ * Context: process. Return: 0, -EKEYREJECTED when the key was installed before
+ * in this namespace since the module was loaded, in whatever direction;
+ * -ENOMEM.
+ */
+int tcpseal_key_once(const struct net *net, const u8 *key,
+		     unsigned int keylen)
+{
+	struct once *o, *new;
+	int err = 0;
+	u64 h[2];
+
+	get_random_once(once_key, sizeof(once_key));
+	h[0] = siphash(key, keylen, &once_key[0]) ^ net->net_cookie;
+	h[1] = siphash(key, keylen, &once_key[1]);
+
+	new = kmalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+	mutex_lock(&once_lock);
+	hash_for_each_possible(once_table, o, node, h[0]) {
+		if (o->hash[0] == h[0] && o->hash[1] == h[1]) {
+			err = -EKEYREJECTED;
+			kfree(new);
+			goto out;
+		}
+	}
+	memcpy(new->hash, h, sizeof(h));
+	hash_add(once_table, &new->node, h[0]);
+	list_add_tail(&new->list, &once_list);
+	if (++once_nr > ONCE_MAX) {
+		o = list_first_entry(&once_list, struct once, list);
+		hash_del(&o->node);
+		list_del(&o->list);
+		kfree(o);
+		once_nr--;
+	}
+out:
+	mutex_unlock(&once_lock);
+	return err;
+}
+
+/**
+ * tcpseal_key_once_exit() - forget all hashes, at module exit
+ */
+void tcpseal_key_once_exit(void)
+{
+	struct once *o, *tmp;
+
+	list_for_each_entry_safe(o, tmp, &once_list, list)
+		kfree_sensitive(o);
+	memzero_explicit(once_key, sizeof(once_key));
+}

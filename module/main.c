@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* tcpseal: transparent encryption of TCP between subnets. */
+#include <linux/module.h>
+
+#include "aead.h"
+#include "key.h"
+#include "net.h"
+#include "netlink.h"
+#include "skb.h"
+
+static int __init tcpseal_init(void)
+{
+	int err;
+
+	err = tcpseal_net_init();
+	if (err)
+		return err;
+	err = tcpseal_netlink_init();
+	if (err)
+		goto exit_net;
+	return 0;
+
+exit_net:
+	tcpseal_net_exit();
+	tcpseal_aead_exit();
+	tcpseal_skb_exit();
+	return err;
+}
+
+static void __exit tcpseal_exit(void)
+{
+	tcpseal_netlink_exit();
+	tcpseal_net_exit();
+	tcpseal_aead_exit();
+	tcpseal_skb_exit();
+	tcpseal_key_once_exit();
+}
+
+module_init(tcpseal_init);
+module_exit(tcpseal_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The tcpseal authors");
+MODULE_DESCRIPTION("Transparent encryption of TCP between subnets");
+MODULE_VERSION(TCPSEAL_VERSION);
+MODULE_ALIAS_GENL_FAMILY(TCPSEAL_FAMILY_NAME);
+MODULE_SOFTDEP("pre: nf_defrag_ipv4 nf_defrag_ipv6 gcm aesni_intel");

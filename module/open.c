@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Opening: the records that GRO merged into one skb become one plain skb.
+ *
+ * Each segment of the skb is one record. A record that is bad costs itself
+ * only: the good ones around it are delivered. Normally all are good and their
+ * true sequence numbers follow each other; otherwise the plaintext is
+ * delivered in several skbs.
+ */
+#include <linux/netfilter_bridge.h>
+#include <net/tcp.h>
+#include "aead.h"
+#include "mtu.h"
+#include "seal.h"
+#include "stats.h"
+#include "trace.h"
+
+/* Below, plaintext goes into the head: nobody pins 32 KiB by one byte. */
+#define SMALL		1024
+
+/* What became of one record. */
+struct tcpseal_opened {
+	u32	seq;		/* true sequence number */
+	u32	off;		/* of its plaintext in the destination */
+	u16	len;
+	u8	flags;
+	u8	why;		/* 0: good */
+	u64	counter;
+};
+
+/* Everything about a record that can be said before the tag is checked. */
+static enum tcpseal_drop open_check(struct tcpseal_job *job,
+				    const struct tcpseal_record *hdr,
+				    unsigned int seglen, u64 counter)
+{
+	if (!tcpseal_record_shaped(hdr, seglen) || hdr->spi != job->sa->spi ||
+	    hdr->lane != job->lane)
+		return TCPSEAL_DROP_MALFORMED;
+	switch (tcpseal_lane_peek(&job->sa->rx[job->lane], counter)) {
+	case TCPSEAL_REPLAY_SEEN:
+		return TCPSEAL_DROP_REPLAY;
+	case TCPSEAL_REPLAY_OLD:
+		/* the tag decides whether the window should grow */
+	case TCPSEAL_REPLAY_FRESH:
+		break;
+	}
+	return 0;
+}
+
+static int open_next(struct tcpseal_job *job)
+{
+	struct tcpseal_record *hdr = (struct tcpseal_record *)job->aad;
+	unsigned int alen = job->seg.family == AF_INET ? 8 : 32;
+	struct tcphdr *th = (struct tcphdr *)(job->aad + TCPSEAL_HDR_LEN +
+					      alen);
+	struct tcpseal_opened *rec = &job->recs[job->cur];
+	unsigned int off = job->cur * job->seglen;
+	unsigned int seglen = min(job->seglen, job->seg.payload - off);
+
+	if (seglen < TCPSEAL_OVERHEAD) {
+		rec->why = TCPSEAL_DROP_MALFORMED;
+		tcpseal_cursor_skip(&job->from, seglen);
+		return -EALREADY;
+	}
+	tcpseal_cursor_read(&job->from, hdr, sizeof(*hdr));
+	rec->counter = tcpseal_record_counter(hdr);
+	rec->why = open_check(job, hdr, seglen, rec->counter);
+	if (rec->why) {
+		tcpseal_cursor_skip(&job->from, seglen - sizeof(*hdr));
+		return -EALREADY;
+	}
+	rec->len = be16_to_cpu(hdr->length);
+	rec->flags = hdr->ver_flags;
+	rec->off = job->total;
+	rec->seq = job->seq + off + TCPSEAL_OVERHEAD * be16_to_cpu(hdr->index);
+	th->seq = htonl(rec->seq);
+	job->total += rec->len;
+	tcpseal_key_nonce(job->sa->key, hdr->lane, rec->counter, job->nonce);
+	return tcpseal_job_request(job, job->must_sync,
+				   rec->len + TCPSEAL_TAG_LEN, rec->len);
+}
+
+/* A wrong tag under a wrong TCP checksum is line noise, not tampering. */
+static bool open_noise(struct tcpseal_job *job)
+{
+	struct sk_buff *skb = job->skb;
+
+	if (!job->csum_known) {
+		job->csum_known = true;
+		job->csum_bad = skb->ip_summed != CHECKSUM_PARTIAL &&
+				skb->ip_summed != CHECKSUM_UNNECESSARY &&
+				nf_checksum(skb, NF_INET_PRE_ROUTING,
+					    job->seg.thoff, IPPROTO_TCP,
+					    job->seg.family);
+	}
+	return job->csum_bad;
+}
+
+static void open_record(struct tcpseal_job *job, int err)
+{
+	struct tcpseal_opened *rec = &job->recs[job->cur];
+
+	if (err == -EBADMSG) {
+		rec->why = open_noise(job) ? TCPSEAL_DROP_NOISE :
+					     TCPSEAL_DROP_BAD_TAG;
+	} else if (err) {
+		rec->why = TCPSEAL_DROP_CRYPTO;
+	} else if (job->selector_bad) {
+		rec->why = TCPSEAL_DROP_SELECTOR;
+	} else {
+		switch (tcpseal_lane_mark(job->tn, &job->sa->rx[job->lane],
+					  rec->counter, rec->len)) {
+		case TCPSEAL_REPLAY_SEEN:
+			rec->why = TCPSEAL_DROP_REPLAY;
+			break;
+		case TCPSEAL_REPLAY_OLD:
+			rec->why = TCPSEAL_DROP_TOO_OLD;
+			break;
+		case TCPSEAL_REPLAY_FRESH:
+			break;
+		}
+	}
+}
+
+/*
+ * Records from @i on that make one skb: good, in sequence, none empty, all of
+ * one size but for a shorter last one.
+ */
+static unsigned int open_run(const struct tcpseal_job *job, unsigned int i)
+{
+	const struct tcpseal_opened *first = &job->recs[i], *prev = first;
+	unsigned int n;
+
+	for (n = 1; i + n < job->nr; n++, prev++) {
+		const struct tcpseal_opened *rec = prev + 1;
+
+		if (rec->why || !rec->len || !prev->len ||
+		    rec->seq != prev->seq + prev->len ||
+		    prev->len != first->len || rec->len > first->len)
+			break;
+		/* a record left out between two good ones moved @off */
+		if (rec->off != prev->off + prev->len)
+			break;
+	}
+	return n;
+}
+
+/* One run as one skb: the headers as the sender's TCP made them. */
+static void open_fill(struct tcpseal_job *job, struct sk_buff *skb,
+		      unsigned int i, unsigned int n)
+{
+	const struct tcpseal_opened *rec = &job->recs[i];
+	const struct tcpseal_seg *seg = &job->seg;
+	unsigned int len = 0, k;
+	struct tcphdr *th;
+	u8 flags = 0;
+
+	for (k = 0; k < n; k++) {
+		len += rec[k].len;
+		flags |= rec[k].flags;
+	}
+	if (job->small)
+		tcpseal_skb_linear(skb, seg->hlen, job->small + rec->off, len);
+	else
+		tcpseal_skb_payload(skb, seg->hlen, job->dst, rec->off, len);
+	th = tcpseal_th(skb, seg);
+	th->seq = htonl(rec->seq);
+	th->fin = !!(flags & TCPSEAL_F_FIN);
+	th->psh = !!(flags & TCPSEAL_F_PSH);
+	th->cwr = !!(flags & TCPSEAL_F_CWR);
+	tcpseal_skb_gso(skb, seg->family, rec->len, n);
+	if (n > 1 && th->cwr)
+		skb_shinfo(skb)->gso_type |= SKB_GSO_TCP_ECN;
+	tcpseal_seg_length(skb, seg);
+	tcpseal_seg_checksum(skb, seg);
+}
+
+/* Count the bad ones; how many good ones are there, with how many bytes? */
+static unsigned int open_count(struct tcpseal_job *job, unsigned int *skbs)
+{
+	struct tcpseal_rx_lane *lane = &job->sa->rx[job->lane];
+	unsigned int i, n, good = 0, bytes = 0;
+	struct tcpseal_addrs a;
+
+	*skbs = 0;
+	for (i = 0; i < job->nr; i += n) {
+		const struct tcpseal_opened *rec = &job->recs[i];
+
+		n = 1;
+		if (rec->why) {
+			tcpseal_seg_addrs(job->skb, &job->seg, false, &a);
+			tcpseal_drop(job->tn, job->pair, job->sa, &a, job->skb,
+				     rec->why, 1);
+			if (rec->why == TCPSEAL_DROP_BAD_TAG)
+				tcpseal_sa_tag_failed(job->sa);
+			continue;
+		}
+		n = open_run(job, i);
+		good += n;
+		bytes += rec[n - 1].off + rec[n - 1].len - rec->off;
+		(*skbs)++;
+	}
+	if (!good)
+		return 0;
+	spin_lock(&lane->lock);
+	lane->skbs += *skbs;
+	spin_unlock(&lane->lock);
+	tcpseal_count(job->tn, TCPSEAL_T_OPENED_RECORDS, good);
+	tcpseal_count(job->tn, TCPSEAL_T_OPENED_BYTES, bytes);
+	tcpseal_count(job->tn, TCPSEAL_T_OPENED_SKBS, *skbs);
+	if (*skbs > 1)
+		tcpseal_note(job->tn, TCPSEAL_NOTE_SPLIT, 1);
+	trace_tcpseal_open(job->sa, job->lane, job->recs[0].counter, good,
+			   bytes);
+	return good;
+}
+
+/*
+ * All records went through: make the plain skbs. Returns the list, the
+ * original first, or NULL when nothing is to be delivered (counted; the
+ * original is the caller's to free).
+ */
+static struct sk_buff *open_emit(struct tcpseal_job *job)
+{
+	struct sk_buff *skb = job->skb, *list = NULL, **tail = &list, *piece;
+	unsigned int room = job->small ? job->total : 0;
+	unsigned int i, n, skbs;
+
+	if (job->err) {
+		tcpseal_drop(job->tn, job->pair, job->sa, NULL, skb,
+			     TCPSEAL_DROP_NO_MEMORY, job->nr);
+		return NULL;
+	}
+	if (!open_count(job, &skbs))
+		return NULL;
+	if (tcpseal_skb_own(skb, room))
+		goto err_drop;
+	for (i = 0; i < skbs; i++) {
+		piece = i ? tcpseal_skb_piece(skb, job->seg.hlen, room) : skb;
+		if (!piece)
+			goto err_pieces;
+		piece->next = NULL;
+		*tail = piece;
+		tail = &piece->next;
+	}
+	piece = list;
+	for (i = 0; i < job->nr; i += n) {
+		n = 1;
+		if (job->recs[i].why)
+			continue;
+		n = open_run(job, i);
+		open_fill(job, piece, i, n);
+		piece = piece->next;
+	}
+	return list;
+
+err_pieces:
+	piece = skb->next;
+	skb->next = NULL;
+	kfree_skb_list(piece);
+err_drop:
+	tcpseal_drop(job->tn, job->pair, job->sa, NULL, skb,
+		     TCPSEAL_DROP_NO_MEMORY, job->nr);
+	return NULL;
+}
+
+static void open_deliver(struct tcpseal_job *job, struct sk_buff *list)
+{
+	struct sk_buff *skb, *next;
+
+	skb_list_walk_safe(list, skb, next) {
+		skb_mark_not_on_list(skb);
+		tcpseal_rest(skb, &job->state);
+	}
+}
+
+/* What the SYN says of sizes, and what the SA says of its peer. */
+static void open_after(struct tcpseal_job *job, struct sk_buff *list)
+{
+	struct tcpseal_addrs a;
+
+	if (tcpseal_th(list, &job->seg)->syn) {
+		tcpseal_seg_addrs(list, &job->seg, false, &a);
+		tcpseal_mss_hint(job->tn, list, &job->seg, &a);
+	}
+	tcpseal_sa_opened(job->sa);
+}
+
+static void open_finish(struct tcpseal_job *job)
+{
+	struct sk_buff *list = open_emit(job);
+
+	if (!list) {
+		kfree_skb(job->skb);
+		return;
+	}
+	open_after(job, list);
+	open_deliver(job, list);
+}
+
+static const struct tcpseal_job_ops open_ops = {
+	.next	= open_next,
+	.record	= open_record,
+	.finish	= open_finish,
+};
+
+/* Destination: a buffer of the job when small, else pages. */
+static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
+				    struct sk_buff *skb,
+				    const struct tcpseal_seg *seg,
+				    unsigned int nr)
+{
+	unsigned int bytes = seg->payload - min(seg->payload,
+						nr * TCPSEAL_OVERHEAD);
+	unsigned int recs = nr * sizeof(struct tcpseal_opened);
+	bool small = bytes <= SMALL, order0 = false;
+	unsigned int src = tcpseal_skb_nvec(skb);
+	unsigned int dst = small ? 1 : bytes / PAGE_SIZE + 2;
+	struct tcpseal_job *job;
+	int n;
+
+	job = tcpseal_job_alloc(sa, src, dst, recs + (small ? bytes : 0));
+	if (!job)
+		return NULL;
+	job->recs = job->extra;
+	if (small) {
+		job->small = (u8 *)job->extra + recs;
+		job->dst[0].bv_page = virt_to_page(job->small);
+		job->dst[0].bv_offset = offset_in_page(job->small);
+		job->dst[0].bv_len = bytes;
+	} else {
+		n = tcpseal_pages_alloc(job->dst, dst, bytes, skb, &order0);
+		if (order0)
+			tcpseal_note(sa->tn, TCPSEAL_NOTE_ORDER0, 1);
+		if (n < 0) {
+			tcpseal_job_free(job);
+			return NULL;
+		}
+		job->nr_dst = n;
+	}
+	job->ops = &open_ops;
+	job->pair = sa->pair;
+	job->skb = skb;
+	job->seg = *seg;
+	job->nr = nr;
+	tcpseal_skb_vec(skb, seg->hlen, job->src, src);
+	job->from.vec = job->src;
+	job->to.vec = job->dst;
+	return job;
+}
+
+/**
+ * tcpseal_open() - open all records of an skb
+ * @tn: namespace
+ * @sa: receiving SA of the first record
+ * @skb: at PRE_ROUTING
+ * @seg: its shape
+ * @a: its addresses
+ * @state: of the hook
+ *
+ * Context: BH off, RCU.
+ *
+ * Return: TCPSEAL_ACCEPT when @skb is now plain, whole; TCPSEAL_STOLEN when it
+ * goes on by itself, in pieces or later; TCPSEAL_DROP (counted).
+ */
+enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
+				  struct tcpseal_sa *sa, struct sk_buff *skb,
+				  const struct tcpseal_seg *seg,
+				  const struct tcpseal_addrs *a,
+				  const struct nf_hook_state *state)
+{
+	unsigned int seglen = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size :
+						seg->payload;
+	unsigned int nr = DIV_ROUND_UP(seg->payload, seglen);
+	enum tcpseal_verdict verdict = TCPSEAL_DROP;
+	struct tcpseal_record _hdr, *hdr;
+	struct tcpseal_job *job;
+	struct sk_buff *list;
+
+	hdr = skb_header_pointer(skb, seg->hlen, sizeof(_hdr), &_hdr);
+	if (!hdr || hdr->lane >= sa->lanes) {
+		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_MALFORMED,
+			     nr);
+		return TCPSEAL_DROP;
+	}
+	job = open_job(sa, skb, seg, nr);
+	if (!job) {
+		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_NO_MEMORY,
+			     nr);
+		return TCPSEAL_DROP;
+	}
+	job->seglen = seglen;
+	job->lane = hdr->lane;
+	job->queue = &sa->rx[job->lane].queue;
+	job->seq = ntohl(tcpseal_th(skb, seg)->seq);
+	job->selector_bad = !tcpseal_sa_covers(sa, a);
+	job->must_sync = nf_bridge_info_exists(skb);
+	job->state = *state;
+	job->aad_len = tcpseal_seg_aad(skb, seg, job->aad);
+
+	if (tcpseal_job_run(job) == -EINPROGRESS)
+		return TCPSEAL_STOLEN;
+	list = open_emit(job);
+	if (list) {
+		open_after(job, list);
+		verdict = TCPSEAL_ACCEPT;
+		if (list->next) {
+			open_deliver(job, list);
+			verdict = TCPSEAL_STOLEN;
+		}
+	}
+	tcpseal_job_free(job);
+	return verdict;
+}
