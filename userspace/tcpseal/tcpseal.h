@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tcpseal - the command line: what its files share.
+ *
+ * Every command makes a JSON document of what the kernel said (model.c), and
+ * either prints that document (-j) or renders it as text. So the text cannot
+ * show anything that JSON lacks.
+ */
+#ifndef TCPSEAL_CLI_H
+#define TCPSEAL_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#include <jansson.h>
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define __printf(f, a)	__attribute__((format(printf, f, a)))
+
+/* exit status */
+enum {
+	EXIT_OK		= 0,
+	EXIT_REFUSED	= 1,
+	EXIT_USAGE	= 2,
+};
+
+/* main.c */
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;	/* one line, or the grammar */
+};
+
+extern bool opt_json;
+extern bool opt_pretty;
+
+int dispatch(const struct command *table, const char *usage,
+	     int argc, char **argv);
+
+/* words.c: the words of the grammar, and what to say about a bad one */
+void context_push(const char *word);
+const char *context(void);
+
+int refuse(const char *fmt, ...) __printf(1, 2);
+int bad_word(const char *word, const char *fmt, ...) __printf(2, 3);
+int missing(const char *what);
+void note(const char *fmt, ...) __printf(1, 2);
+bool wants_help(int argc, char **argv);
+int print_usage(const char *usage);
+
+int match_word(const char *word, const char *const *vocabulary);
+int parse_number(const char *word, uint64_t min, uint64_t max, uint64_t *val);
+
+/* print.c: one layer for text and JSON */
+void json_open(const char *key, char bracket);
+void json_put(const char *key, json_t *value);
+void json_close(void);
+void print_document(json_t *document);
+int print_end(void);
+
+const char *str(const json_t *object, const char *key);
+uint64_t num(const json_t *object, const char *key);
+bool has(const json_t *object, const char *key);
+bool has_flag(const json_t *object, const char *flag);
+
+char *fmt_bytes(char *buf, size_t len, uint64_t bytes);
+char *fmt_age(char *buf, size_t len, uint64_t secs);
+char *fmt_when(char *buf, size_t len, uint64_t epoch);
+char *fmt_count(char *buf, size_t len, uint64_t n);
+
+const char *paint(const char *what);	/* "bad", "good", "head", "" */
+
+/* link.c sa.c peer.c status.c stats.c conf.c monitor.c ca.c cert.c */
+int link_main(int argc, char **argv);
+int sa_main(int argc, char **argv);
+int peer_main(int argc, char **argv);
+int status_main(int argc, char **argv);
+int stats_main(int argc, char **argv);
+int conf_main(int argc, char **argv);
+int monitor_main(int argc, char **argv);
+int ca_main(int argc, char **argv);
+int cert_main(int argc, char **argv);
+
+#endif /* TCPSEAL_CLI_H */

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The control port. A connection is admitted only where a link lets its
+ * address speak to us, waits for its first byte here and not in a worker, and
+ * is turned away before any TLS work when there is too much to do. Being
+ * turned away is said with a TLS alert in plain: access_denied where there is
+ * no link, internal_error where we are busy. Both are hints that nothing but
+ * the time of the next attempt depends on.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tcpseald.h"
+
+#define BACKLOG		1024
+#define FIRST_BYTE_MS	3000
+#define GUESTS_MAX	1024		/* admitted, nothing said yet */
+#define PER_SOURCE_MAX	4		/* of one address, in all states */
+#define LOAD_KNOWN	512		/* sessions in workers, a thread */
+#define LOAD_NEW	64
+#define TURNED_MAX	256		/* remembered, see listen_retry() */
+#define REFRESH_MS	100
+
+enum alert { ALERT_ACCESS_DENIED = 49, ALERT_INTERNAL_ERROR = 80 };
+
+struct guest {
+	struct guest *next;
+	struct tcpseal_addr here, there;
+	struct event *event;
+	struct session *session;	/* once it is in a worker */
+	uint64_t since;
+	int fd;
+};
+
+/* One for both families: the kernel knows one listener a namespace */
+static int listener = -1;
+static struct event *listener_event;
+static struct guest *guests;
+static unsigned int guests_n;
+static uint64_t refreshed;		/* when a stranger made us look */
+
+struct turned {
+	struct tcpseal_addr here, there;
+};
+
+static struct turned turned[TURNED_MAX];
+static unsigned int turned_n;
+
+static int addr_of(const struct sockaddr_storage *ss, struct tcpseal_addr *addr)
+{
+	const struct sockaddr_in *in = (const void *)ss;
+	const struct sockaddr_in6 *in6 = (const void *)ss;
+
+	memset(addr, 0, sizeof(*addr));
+	switch (ss->ss_family) {
+	case AF_INET:
+		addr->len = 4;
+		memcpy(addr->b, &in->sin_addr, 4);
+		return 0;
+	case AF_INET6:
+		addr->len = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) ? 4 : 16;
+		memcpy(addr->b, &in6->sin6_addr.s6_addr[16 - addr->len],
+		       addr->len);
+		return 0;
+	}
+	return -EAFNOSUPPORT;
+}
+
+static void turn_away(int fd, enum alert alert)
+{
+	const uint8_t record[] = { 21, 3, 3, 0, 2, 2, alert };
+
+	if (send(fd, record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		shutdown(fd, SHUT_WR);
+	close(fd);
+}
+
+static void guest_free(struct guest *guest)
+{
+	struct guest **at;
+
+	for (at = &guests; *at != guest; at = &(*at)->next)
+		;
+	*at = guest->next;
+	guests_n--;
+	if (guest->event)
+		event_free(guest->event);
+	if (guest->fd >= 0)
+		close(guest->fd);
+	free(guest);
+}
+
+/* Who was turned away for want of a link is called when there is one */
+static void remember_turned(const struct tcpseal_addr *here,
+			    const struct tcpseal_addr *there)
+{
+	struct turned *t = &turned[turned_n % TURNED_MAX];
+	unsigned int i;
+
+	for (i = 0; i < turned_n && i < TURNED_MAX; i++)
+		if (!tcpseal_addr_cmp(&turned[i].here, here) &&
+		    !tcpseal_addr_cmp(&turned[i].there, there))
+			return;
+	t->here = *here;
+	t->there = *there;
+	turned_n++;
+}
+
+void listen_retry(void)
+{
+	unsigned int i, n = turned_n < TURNED_MAX ? turned_n : TURNED_MAX;
+	const struct tcpseal_link *link;
+	struct tcpseal_addr local;
+	struct pair *pair;
+
+	for (i = 0; i < n; i++) {
+		link = links_admit(links_now, &turned[i].here,
+				   &turned[i].there);
+		if (!link)
+			continue;
+		local = links_pair_local(link, &turned[i].here);
+		pair = pairs_find_or_add(&local, &turned[i].there);
+		if (pair)
+			pairs_want_in(pair, random_u32() % 50);
+		turned[i] = turned[--n];
+		turned_n = n;
+		i--;
+	}
+}
+
+/* A link may be younger than our list; strangers cannot make us look often */
+static bool admitted(const struct tcpseal_addr *here,
+		     const struct tcpseal_addr *there)
+{
+	uint64_t now = now_ms();
+
+	if (links_admit(links_now, here, there))
+		return true;
+	if (now - refreshed < REFRESH_MS || !kernel_there())
+		return false;
+	refreshed = now;
+	return !links_refresh() && links_admit(links_now, here, there);
+}
+
+/* 0, or the alert to turn it away with */
+static int room_for(const struct tcpseal_addr *here,
+		    const struct tcpseal_addr *there)
+{
+	struct guest *guest, *oldest = NULL;
+	unsigned int same = 0, per_thread;
+
+	for (guest = guests; guest; guest = guest->next) {
+		if (tcpseal_addr_cmp(&guest->there, there))
+			continue;
+		same++;
+		if (!tcpseal_addr_cmp(&guest->here, here))
+			oldest = guest;	/* the list is newest first */
+	}
+	/* The peer began anew; what it began before leads nowhere */
+	if (same >= PER_SOURCE_MAX && oldest && oldest->session)
+		worker_cancel(oldest->session);
+	else if (same >= PER_SOURCE_MAX)
+		return ALERT_INTERNAL_ERROR;
+	per_thread = pairs_know(there) ? LOAD_KNOWN : LOAD_NEW;
+	if (guests_n >= GUESTS_MAX ||
+	    worker_load() > per_thread * worker_threads())
+		return ALERT_INTERNAL_ERROR;
+	return 0;
+}
+
+static void guest_speaks(evutil_socket_t fd, short what, void *data)
+{
+	struct guest *guest = data;
+	struct session *session;
+	uint8_t byte;
+
+	if (!(what & EV_READ) ||
+	    recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+		guest_free(guest);
+		return;
+	}
+	session = session_new(fd, false);
+	if (!session) {
+		guest_free(guest);
+		return;
+	}
+	guest->fd = -1;			/* the session's now */
+	session->here = guest->here;
+	session->there = guest->there;
+	session->urgent = pairs_know(&guest->there);
+	session->owner = guest;
+	guest->session = session;
+	if (worker_submit(session))
+		return;
+	session_free(session);
+	guest_free(guest);
+}
+
+static void guest_new(int fd, const struct tcpseal_addr *here,
+		      const struct tcpseal_addr *there)
+{
+	struct timeval patience = ms_timeval(FIRST_BYTE_MS);
+	struct guest *guest = calloc(1, sizeof(*guest));
+	int one = 1;
+
+	if (!guest) {
+		close(fd);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	guest->fd = fd;
+	guest->here = *here;
+	guest->there = *there;
+	guest->since = now_ms();
+	guest->next = guests;
+	guests = guest;
+	guests_n++;
+	guest->event = event_new(loop, fd, EV_READ, guest_speaks, guest);
+	if (!guest->event || event_add(guest->event, &patience) < 0)
+		guest_free(guest);
+}
+
+static void admit(int fd, const struct sockaddr_storage *from)
+{
+	struct tcpseal_addr here, there;
+	struct sockaddr_storage to;
+	socklen_t size = sizeof(to);
+	struct addr_text a, b;
+	int alert;
+
+	if (getsockname(fd, (struct sockaddr *)&to, &size) < 0 ||
+	    addr_of(&to, &here) || addr_of(from, &there)) {
+		close(fd);
+		return;
+	}
+	if (!admitted(&here, &there)) {
+		log_debug("%s knocks at %s: no link", text_of(&there, &a),
+			  text_of(&here, &b));
+		remember_turned(&here, &there);
+		turn_away(fd, ALERT_ACCESS_DENIED);
+		return;
+	}
+	alert = room_for(&here, &there);
+	if (alert) {
+		log_debug("%s knocks: busy", text_of(&there, &a));
+		turn_away(fd, alert);
+		return;
+	}
+	guest_new(fd, &here, &there);
+}
+
+static void knock(evutil_socket_t from_fd, short what, void *data)
+{
+	struct sockaddr_storage from;
+	socklen_t size;
+	int fd, n;
+
+	(void)what, (void)data;
+	/* A flood of knocks must not keep the loop from all else */
+	for (n = 0; n < 64; n++) {
+		size = sizeof(from);
+		fd = accept4(from_fd, (struct sockaddr *)&from, &size,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		admit(fd, &from);
+	}
+}
+
+void listen_done(struct session *session)
+{
+	struct guest *guest = session->owner;
+
+	guest_free(guest);
+	pairs_served(session);
+	session_free(session);
+}
+
+static int bind_port(int family, uint16_t port)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(port) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_port = htons(port) };
+	int fd, err, on = 1, off = 0;
+
+	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if ((family == AF_INET6 ?
+	     bind(fd, (struct sockaddr *)&in6, sizeof(in6)) :
+	     bind(fd, (struct sockaddr *)&in, sizeof(in))) < 0 ||
+	    listen(fd, BACKLOG) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* The kernel exempts the listener, and what it accepts, from sealing */
+void listen_register(void)
+{
+	if (tcpseal_ctrl_new(kernel, listener, setup_now->conf->port))
+		log_error("the control port is not exempt from sealing: %s",
+			  tcpseal_error(kernel));
+}
+
+int listen_start(char *error, size_t size)
+{
+	uint16_t port = setup_now->conf->port;
+	int fd;
+
+	fd = bind_port(AF_INET6, port);
+	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+		fd = bind_port(AF_INET, port);	/* a host without IPv6 */
+	if (fd < 0) {
+		snprintf(error, size, "port %u: %s", port, strerror(-fd));
+		return fd;
+	}
+	listener = fd;
+	listener_event = event_new(loop, fd, EV_READ | EV_PERSIST, knock, NULL);
+	if (!listener_event || event_add(listener_event, NULL) < 0) {
+		snprintf(error, size, "out of memory");
+		return -ENOMEM;
+	}
+	listen_register();
+	return 0;
+}
+
+/* After worker_stop(): guests belong to sessions */
+void listen_stop(void)
+{
+	while (guests)
+		guest_free(guests);
+	if (listener_event)
+		event_free(listener_event);
+	listener_event = NULL;
+	if (listener >= 0)
+		close(listener);
+	listener = -1;
+}

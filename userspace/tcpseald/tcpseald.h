@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of tcpseald know of each other, one heading a file. */
+#ifndef TCPSEALD_H
+#define TCPSEALD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <event2/event.h>
+#include <openssl/ssl.h>
+
+#include "libtcpseal.h"
+
+#define REASON_LEN	256		/* a sentence, as the kernel keeps it */
+
+/* main.c */
+extern struct event_base *loop;
+
+uint64_t now_ms(void);			/* CLOCK_BOOTTIME */
+uint32_t random_u32(void);
+/* value, less or more by up to a quarter of it */
+uint64_t jitter(uint64_t value);
+struct timeval ms_timeval(uint64_t ms);
+
+/* log.c */
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
+		 LOG_LEVEL_DEBUG };
+
+void log_set_level(enum log_level level);
+void log_line(enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...)	log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...)	log_line(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...)	log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)	log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Two buffers for an address, for log lines */
+struct addr_text {
+	char s[TCPSEAL_ADDR_STRLEN];
+};
+
+const char *text_of(const struct tcpseal_addr *addr, struct addr_text *text);
+
+/* conf.c */
+struct conf_link {
+	struct tcpseal_link link;
+	unsigned int line;
+};
+
+struct conf {
+	char *cert, *key, *ca, *crl;
+	char *eku;			/* OID, "any", or NULL: TLS's own */
+	char *state;			/* directory */
+	struct conf_link *links;
+	size_t links_n;
+	struct tcpseal_conf kernel;
+	uint64_t rotate_bytes;
+	uint32_t rotate_secs, hard_secs, idle_secs;
+	uint32_t clock_skew;
+	uint32_t lanes, workers, sticky_max;
+	uint16_t port;
+	enum log_level log_level;
+	bool crl_stale_fails;
+};
+
+/*
+ * Reads a whole configuration from memory: no files are opened, but devices
+ * are looked up. NULL: error has "NAME:LINE: reason".
+ */
+struct conf *conf_parse(const char *name, const char *text, size_t length,
+			char *error, size_t size);
+struct conf *conf_read(const char *file, char *error, size_t size);
+void conf_free(struct conf *conf);
+
+/* ident.c */
+struct cert_info {
+	uint8_t fingerprint[32];
+	char serial[64];
+	char issuer[256];
+	char name[128];
+	int64_t seconds_left;
+};
+
+struct ident;
+
+struct ident *ident_load(const struct conf *conf, char *error, size_t size);
+void ident_free(struct ident *ident);
+SSL *ident_ssl(const struct ident *ident);
+const uint8_t *ident_fingerprint(const struct ident *ident);
+int64_t ident_seconds_left(const struct ident *ident);
+/*
+ * Does this certificate chain to the configured authorities, now, unrevoked,
+ * for this use? false: why says what is wrong with which field.
+ */
+bool ident_judge(const struct ident *ident, X509 *leaf, STACK_OF(X509) *chain,
+		 bool peer_is_client, char *why, size_t size);
+/* Does it speak for this address, or carry this name where one is given? */
+bool ident_binds(X509 *leaf, const struct tcpseal_addr *addr,
+		 const char *name, char *why, size_t size);
+void ident_describe(X509 *leaf, struct cert_info *info);
+
+enum verdict { VERDICT_GOOD, VERDICT_REVOKED, VERDICT_UNTRUSTED,
+	       VERDICT_UNKNOWN };
+/* What can be said of a certificate by its serial and issuer alone */
+enum verdict ident_judge_again(const struct ident *ident,
+			       const struct ident *before, const char *serial,
+			       const char *issuer);
+bool ident_same_trust(const struct ident *a, const struct ident *b);
+/* Lowest time that can be true: of the build, of the last run */
+void ident_set_clock_floor(time_t floor);
+time_t ident_now(void);
+
+/* setup.c: configuration and identity, changed together, shared read-only */
+struct setup {
+	atomic_uint refs;
+	struct conf *conf;
+	struct ident *ident;
+};
+
+struct setup *setup_read(const char *file, char *error, size_t size);
+struct setup *setup_get(struct setup *setup);
+void setup_put(struct setup *setup);
+extern struct setup *setup_now;		/* the loop's; others hold references */
+void setup_reload(const char *file);
+/* Puts the file's links and limits into the kernel. before may be NULL. */
+int setup_apply(const struct setup *setup, const struct setup *before,
+		char *error, size_t size);
+
+/* wire.c: the messages of the control protocol */
+#define WIRE_VERSION	1
+#define WIRE_MAX	4096
+#define WIRE_HEADER	4
+#define WIRE_HELLO_LEN	72		/* behind the header */
+#define WIRE_ALPN	"tcpseal/1"
+
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_CONFIRM,
+	WIRE_READY,
+	WIRE_NOTICE,
+};
+
+enum wire_hello_flag {
+	WIRE_HELLO_FORWARD = 1,		/* seals for others: local prefix */
+	WIRE_HELLO_VIA = 2,		/* the peer is a gateway: remote prefix */
+};
+
+enum wire_notice_code {
+	WIRE_NOTICE_REFUSED = 1,	/* the certificate is not accepted */
+	WIRE_NOTICE_NO_LINK,
+	WIRE_NOTICE_BUSY,		/* try again after retry seconds */
+	WIRE_NOTICE_ERROR,
+};
+
+struct wire_hello {
+	uint8_t version_min, version_max;
+	uint8_t mode, flags;
+	uint32_t spi;			/* of the SA that the sender opens */
+	uint8_t aead, lanes;
+	uint32_t hard_secs, idle_secs;
+	uint8_t nonce[16];
+	struct tcpseal_prefix local, remote;
+};
+
+struct wire_notice {
+	uint8_t code;
+	uint16_t retry;
+	char text[REASON_LEN];
+};
+
+size_t wire_put_hello(uint8_t *buf, const struct wire_hello *hello);
+size_t wire_put_empty(uint8_t *buf, enum wire_type type);
+size_t wire_put_notice(uint8_t *buf, const struct wire_notice *notice);
+/* Length of the whole message, 0: more of the header is needed, <0: wrong */
+int wire_length(const uint8_t *buf, size_t have);
+int wire_get_hello(const uint8_t *msg, size_t len, struct wire_hello *hello);
+int wire_get_notice(const uint8_t *msg, size_t len, struct wire_notice *notice);
+
+/* links.c: the kernel's links, a list that never changes once it is read */
+struct links {
+	atomic_uint refs;
+	size_t n;
+	struct tcpseal_link link[];
+};
+
+extern struct links *links_now;		/* the loop's; others hold references */
+
+int links_refresh(void);
+struct links *links_get(struct links *links);
+void links_put(struct links *links);
+const struct tcpseal_link *links_by_id(const struct links *links, uint32_t id);
+/* The innermost link of a pair as the kernel names it */
+const struct tcpseal_link *links_of_pair(const struct links *links,
+					 const struct tcpseal_addr *local,
+					 const struct tcpseal_addr *remote);
+/* The innermost link that answers to what a client said on this connection */
+const struct tcpseal_link *links_of_hello(const struct links *links,
+					  const struct tcpseal_addr *here,
+					  const struct tcpseal_addr *there,
+					  const struct wire_hello *hello);
+/* Does any link let this address speak to us at all? */
+const struct tcpseal_link *links_admit(const struct links *links,
+				       const struct tcpseal_addr *here,
+				       const struct tcpseal_addr *there);
+struct tcpseal_addr links_pair_local(const struct tcpseal_link *link,
+				     const struct tcpseal_addr *here);
+
+/* flight.c: handshakes of one pair that both ends opened at once */
+struct flight;
+
+struct flight *flight_enter(const struct tcpseal_addr *local,
+			    const struct tcpseal_addr *remote, bool lower);
+/* true: send with this handshake's key now; false: another one goes first */
+bool flight_may_send(struct flight *flight, uint64_t generation,
+		     uint32_t tx_spi);
+/*
+ * The handshake is over. Calls done for each one that waited for it: won is
+ * false where that one must now be used after all.
+ */
+void flight_leave(struct flight *flight, bool ok,
+		  void (*done)(bool won, uint64_t generation, uint32_t tx_spi,
+			       void *data), void *data);
+
+/* session.c: one handshake, in a worker */
+enum session_result {
+	SESSION_FAILED,			/* the connection; try again */
+	SESSION_BUSY,			/* the peer says: later */
+	SESSION_REFUSED,		/* we do not accept the peer */
+	SESSION_REFUSED_BY_PEER,
+	SESSION_PLAIN,			/* agreed that there is no key */
+	SESSION_SEALED,
+};
+
+struct session {
+	struct session *next;		/* in a queue */
+	/* from the loop */
+	bool client;
+	bool exempt;			/* the socket is registered */
+	bool urgent;
+	int fd;
+	struct tcpseal_addr here, there;	/* of the connection */
+	struct setup *setup;
+	struct links *links;
+	struct tcpseal_link link;	/* of the pair; client only */
+	void *owner;			/* the loop's */
+	/* both */
+	struct tcpseal_addr local;	/* of the pair; here, or zero */
+	/* to the loop */
+	bool paired;			/* local is known */
+	enum session_result result;
+	char reason[REASON_LEN];
+	uint32_t mode_local;
+	int mode_peer;			/* -1: not said */
+	uint64_t generation;
+	uint32_t soft_secs, hard_secs;
+	uint32_t retry_secs;
+	struct cert_info peer;
+	char kex[32];
+	bool chain_refused;		/* refused for its issuer or serial */
+	uint32_t took_ms;
+};
+
+struct session *session_new(int fd, bool client);
+void session_run(struct session *session);
+void session_free(struct session *session);
+void session_init(void);
+
+/* worker.c: threads that run sessions */
+int worker_start(unsigned int threads, void (*done)(struct session *session));
+/* false: the queue is full */
+bool worker_submit(struct session *session);
+unsigned int worker_load(void);		/* queued and running */
+unsigned int worker_threads(void);
+/* Ends a session that runs, by its connection */
+void worker_cancel(const struct session *session);
+void worker_stop(void);
+
+/* listen.c: connections that come in */
+int listen_start(char *error, size_t size);
+void listen_register(void);
+void listen_done(struct session *session);
+/* Calls those who were turned away and now have a link */
+void listen_retry(void);
+void listen_stop(void);
+
+/* dial.c: connections that go out */
+struct pair;
+
+/*
+ * Ends with pairs_dialled(), perhaps before it returns 0. sealed: first try
+ * without an exemption.
+ */
+int dial_start(struct pair *pair, const struct tcpseal_link *link,
+	       uint32_t mode, bool sealed);
+void dial_done(struct session *session);
+unsigned int dial_running(void);
+
+/* pairs.c: what the daemon knows of each pair; the loop's */
+enum pair_phase { PAIR_IDLE, PAIR_QUEUED, PAIR_DIALLING };
+
+struct pair {
+	struct pair *next, *remote_next;	/* of its hash chains */
+	struct pair *queue_next;
+	struct tcpseal_addr local, remote;
+	struct event *timer;		/* to the next attempt */
+	enum pair_phase phase;
+	bool urgent;			/* segments wait */
+	bool again;			/* asked for while an attempt ran */
+	bool live;			/* the kernel has keys */
+	bool judging;			/* after a change of trust */
+	bool complained;		/* the kernel holds a reason of ours */
+	unsigned int failures;
+	uint64_t due;			/* of the timer, 0: none */
+	uint64_t not_before, last_attempt, last_used;
+	uint64_t generation;
+	/* what was last agreed, or said, in a handshake */
+	bool told;
+	uint32_t told_mode, told_aead, told_link;
+	int mode_peer;			/* -1: not said */
+	/* sticky memory */
+	bool sticky;
+	bool restored;			/* the kernel has it, too */
+	uint64_t sticky_since, last_sealed;
+	char identity[128];
+};
+
+int pairs_init(void);
+struct pair *pairs_find(const struct tcpseal_addr *local,
+			const struct tcpseal_addr *remote);
+struct pair *pairs_find_or_add(const struct tcpseal_addr *local,
+			       const struct tcpseal_addr *remote);
+bool pairs_know(const struct tcpseal_addr *remote);
+void pairs_want(const struct tcpseal_addr *local,
+		const struct tcpseal_addr *remote, uint32_t why);
+void pairs_want_in(struct pair *pair, uint64_t delay_ms);
+/* An attempt that we opened is over */
+void pairs_dialled(struct pair *pair, const struct session *session);
+/* A handshake that a peer opened is over */
+void pairs_served(const struct session *session);
+/* Links changed: tell those peers whose mode is another one now */
+void pairs_links_changed(void);
+void pairs_expired(const struct tcpseal_event *ev);
+void pairs_each(void (*fn)(struct pair *pair, void *data), void *data);
+/* Identity or trust changed */
+void pairs_judge(const struct ident *now, const struct ident *before);
+/* Adopts what the kernel holds */
+void pairs_adopt(void);
+void pairs_greet(void);
+void pairs_tick(void);
+void pairs_stop(void);
+
+/* kernel.c: events, dumps, and what to do when the module comes and goes */
+extern struct tcpseal *kernel;		/* the loop's handle */
+
+int kernel_open(char *error, size_t size);
+int kernel_start(void);
+void kernel_close(void);
+/* Whether the error means that the module is gone; starts to wait for it */
+bool kernel_lost(int err);
+bool kernel_there(void);
+void kernel_poll_wants(void);
+
+/* sticky.c */
+int sticky_load(void);
+void sticky_event(const struct tcpseal_pair *pair);
+void sticky_save_soon(void);
+void sticky_save(void);
+void sticky_refresh(void);
+void sticky_restore(void);
+void sticky_link(const struct tcpseal_link *link);
+void sticky_stop(void);
+
+/* notify.c */
+void notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void notify_reloading(void);
+
+#endif /* TCPSEALD_H */
