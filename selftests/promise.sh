@@ -1,0 +1,355 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 240
+#
+# The promise table, cell by cell, IPv4 and IPv6. B is the host under test; each
+# column has a peer of its own, an address behind the router at which nobody
+# answers, and a link of its own on B:
+#
+#	column                     peer           link
+#	nolink                     10.1.9.7       none
+#	clear                      10.1.1.7       clear
+#	audit, prefer (no peer)    10.1.2.7 .3.7  pair is plain
+#	sealed                     10.1.4.7       require, keys both ways
+#	nokey                      10.1.5.7       require, no sending key
+#
+# Events come from the router as raw packets; each in-row is one segment to a
+# closed port. "Delivered" means that TCP on B counted it as received.
+
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+. "${0%/*}/lib.sh"
+
+declare -A NUMBER=([clear]=1 [audit]=2 [prefer]=3 [sealed]=4 [nokey]=5 [expired]=6 [nolink]=9)
+declare -A SPIS KEYS IVS COUNTERS
+PORT=4001
+
+# peer_of COLUMN: its address in the family under test
+peer_of()
+{
+	if [ "$family" = 4 ]; then
+		echo "10.1.${NUMBER[$1]}.7"
+	else
+		echo "fd00:1:${NUMBER[$1]}::7"
+	fi
+}
+
+# prefix COLUMN: of its link
+prefix()
+{
+	if [ "$family" = 4 ]; then
+		echo "10.1.${NUMBER[$1]}.0/24"
+	else
+		echo "fd00:1:${NUMBER[$1]}::/64"
+	fi
+}
+
+# key_in COLUMN [WORDS...]: B receives from that peer
+key_in()
+{
+	local column=$1
+	shift
+	SPIS[$column]=$(random_spi) KEYS[$column]=$(hex 32) IVS[$column]=$(hex 12)
+	COUNTERS[$column]=4000000
+	seal_b sa add dir in local "$b" peer "$(peer_of "$column")" spi "${SPIS[$column]}" \
+		key "${KEYS[$column]}" iv "${IVS[$column]}" "$@"
+}
+
+key_out()
+{
+	local column=$1
+	shift
+	seal_b sa add dir out local "$b" peer "$(peer_of "$column")" spi "$(random_spi)" \
+		key "$(hex 32)" iv "$(hex 12)" "$@"
+}
+
+# A tombstone in each column that has keys
+tombstone()
+{
+	TOMBSTONE=$(random_spi)
+	seal_b sa add dir in local "$b" peer "$(peer_of "$1")" spi "$TOMBSTONE" \
+		key "$(hex 32)" iv "$(hex 12)" && seal_b sa del spi "$TOMBSTONE"
+}
+
+columns_up()
+{
+	local column mode
+	b=B$family b=${!b}
+	local_net=NET_B$family local_net=${!local_net}
+	for column in clear audit prefer sealed nokey expired nolink; do
+		must ip -n "$R" route add blackhole "$(prefix $column)"
+		case $column in
+		nolink) continue ;;
+		sealed | nokey | expired) mode=require ;;
+		*) mode=$column ;;
+		esac
+		must seal_b link add "$local_net" "$(prefix $column)" mode $mode keys manual
+	done
+	must key_in audit
+	must key_in sealed
+	must key_out sealed
+	must key_in nokey
+	must tombstone nokey
+}
+
+# raw COLUMN OPTIONS...: one packet of that peer to B
+raw()
+{
+	local column=$1
+	shift
+	PORT=$((PORT + 1))
+	on_r "$TOOLS/seal_inject" -f "$(peer_of "$column")" -t "$b" -s 40000 -p "$PORT" -n 1 "$@"
+}
+
+# good COLUMN [FROM [OPTIONS...]]: a good record under the key of that column,
+# said to come from FROM's peer
+good()
+{
+	local column=$1 from=${2:-$1}
+	shift $(($# < 2 ? $# : 2))
+	COUNTERS[$column]=$((COUNTERS[$column] + 1))
+	raw "$from" -K "${KEYS[$column]}" -I "${IVS[$column]}" -S "${SPIS[$column]}" \
+		-C "${COUNTERS[$column]}" "$@" seal
+}
+
+received()
+{
+	# Tcp and Tcp6 are counted together
+	on_b nstat -asz TcpInSegs | awk '$1 == "TcpInSegs" { print $2 }'
+}
+
+# expect TEXT delivered|refused COUNTER|- COMMAND...: verdict and counter of a cell
+expect()
+{
+	local text="IPv$family: $1" verdict=$2 counter=$3
+	shift 3
+	check "$text: $verdict${counter:+, $counter}" cell "$verdict" "$counter" "$@"
+}
+
+cell()
+{
+	local verdict=$1 counter=$2 had
+	shift 2
+	snap cell
+	had=$(received)
+	"$@" || return
+	if [ "$verdict" = delivered ]; then
+		busywait 2000 beyond "$had" || {
+			echo "not delivered; B counts:" "$(growth B cell)"
+			return 1
+		}
+	fi
+	if [ "$counter" = - ]; then
+		[ -z "$(growth B cell)" ] || {
+			echo "B counts what it should not:" "$(growth B cell)"
+			return 1
+		}
+	else
+		busywait 2000 has_grown B cell "$counter" || {
+			echo "no $counter; B counts:" "$(growth B cell)"
+			return 1
+		}
+	fi
+	if [ "$verdict" = refused ]; then
+		is "$(received)" "$had" || {
+			echo "delivered; B counts:" "$(growth B cell)"
+			return 1
+		}
+	fi
+}
+
+beyond()
+{
+	[ "$(received)" -gt "$1" ]
+}
+
+# connect COLUMN: a local socket of B to that peer; the error it sees
+connect()
+{
+	on_b timeout $((20 * SLOW)) "$TOOLS/tcp_pat" client "$(peer_of "$1")" -T $((8 * SLOW)) \
+		-o "$TMP/connect.json"
+	return 0
+}
+
+# out COLUMN KEY: the first segment on the wire, as the router sees it
+out()
+{
+	tap_start out "$R" rb -d in -f "$b" -t "$(peer_of "$1")"
+	on_b timeout 1 "$TOOLS/tcp_pat" client "$(peer_of "$1")" -o "$TMP/connect.json" 2>/dev/null
+	tap_stop out
+	tap_some out "$2"
+}
+
+error_said()
+{
+	snap cell
+	connect nokey
+	jq -r .why "$TMP/connect.json"
+	grep -q 'No route to host' "$TMP/connect.json" || return
+	is "$(($(grown B cell drop.hold-timeout) + $(grown B cell drop.no-key) > 0))" 1 || return
+	has_grown B cell note.held
+}
+
+# hold_leaks: nothing of it was seen
+nothing_out()
+{
+	tap_start out "$R" rb -d in -f "$b" -t "$(peer_of nokey)"
+	connect nokey
+	tap_stop out
+	tap_is out tcp_frames 0
+}
+
+rows_in()
+{
+	local column
+	# plain TCP in
+	expect "plain in, no link" delivered - raw nolink plain
+	expect "plain in, clear" delivered total.plain_in raw clear plain
+	expect "plain in, audit" delivered total.plain_in raw audit plain
+	expect "plain in, prefer without a peer" delivered total.plain_in raw prefer plain
+	expect "plain in, sealed" refused drop.plain-in raw sealed plain
+	expect "plain in, required without a key" refused drop.no-key-in raw nokey plain
+
+	# good records, addresses match
+	expect "good record, audit" delivered total.opened_records good audit
+	expect "good record, sealed" delivered total.opened_records good sealed
+	expect "good record, required without a sending key" delivered total.opened_records good nokey
+
+	# good tag, other addresses
+	for column in nolink audit sealed nokey; do
+		[ $column != sealed ] || continue
+		expect "good record of another pair, $column" refused drop.selector \
+			good sealed $column
+	done
+	expect "good record of another pair, sealed" refused drop.selector good audit sealed
+
+	# what is wrong with records of a known SPI
+	for column in audit sealed nokey; do
+		expect "wrong tag, $column" refused drop.bad-tag good $column $column -x tag
+		COUNTERS[$column]=$((COUNTERS[$column] - 1))
+		must good $column
+		COUNTERS[$column]=$((COUNTERS[$column] - 1))
+		expect "replayed, $column" refused drop.replay good $column
+		expect "too old, $column" refused drop.too-old old $column
+		expect "malformed (index 0), $column" refused drop.malformed \
+			good $column $column -X 0
+		expect "noise (tag and checksum wrong), $column" refused drop.noise \
+			good $column $column -x tag -x checksum
+	done
+
+	# shaped like a record, SPI unknown
+	expect "unknown SPI, no link" delivered - raw nolink -S 4711 shaped
+	expect "unknown SPI, clear" delivered total.plain_in raw clear -S 4711 shaped
+	expect "unknown SPI, audit" delivered total.plain_in raw audit -S 4711 shaped
+	expect "unknown SPI, prefer without a peer" delivered total.plain_in raw prefer -S 4711 shaped
+	expect "unknown SPI, sealed" refused drop.unknown-spi raw sealed -S 4711 shaped
+	expect "unknown SPI, required without a key" refused drop.unknown-spi raw nokey -S 4711 shaped
+
+	# tombstones
+	for column in nolink clear audit sealed nokey; do
+		expect "SPI with a tombstone, $column" refused drop.tombstone \
+			raw $column -S "$TOMBSTONE" shaped
+	done
+
+	# fragments, unparsable
+	for column in nolink audit; do
+		expect "fragments, $column" delivered "$([ $column = audit ] && echo total.plain_in || echo -)" \
+			raw $column -F PA -b 200 -x fragment plain
+	done
+	for column in sealed nokey; do
+		expect "fragments, $column" refused drop.fragment raw $column -F PA -b 200 -x fragment plain
+		expect "data offset below 5, $column" refused drop.header raw $column -x doff plain
+		expect "source route, $column" refused drop.source-route raw $column -x route plain
+	done
+}
+
+old()
+{
+	local column=$1 now=${COUNTERS[$1]} status
+	# far behind every window
+	COUNTERS[$column]=10
+	good "$column"
+	status=$?
+	COUNTERS[$column]=$now
+	return "$status"
+}
+
+rows_out()
+{
+	local column
+	for column in nolink clear audit prefer; do
+		check "IPv$family: TCP out, $column: plain" out $column plain_syn
+	done
+	check "IPv$family: TCP out, sealed: a record" out sealed syn
+	check "IPv$family: TCP out, sealed: nothing plain" tap_is out plain 0
+	check "IPv$family: TCP out, required without a key: held, dropped, the socket told" error_said
+	check "IPv$family: TCP out, required without a key: nothing leaves" nothing_out
+}
+
+# hard limits: an SA of one second, and one of 100 bytes
+limits()
+{
+	must key_in expired hard-secs 1
+	must key_out expired hard-bytes 1
+	check "IPv$family: the receiving SA reaches its hard time" slowwait 10 gone expired
+	expect "record of an expired SA" refused "drop.$1" good expired
+	check "IPv$family: volume used up: dropped and counted" out_of_volume
+}
+
+# is the SA of that column no longer one that opens?
+gone()
+{
+	seal_b -j sa show | jq -e --argjson spi "${SPIS[$1]}" \
+		'[.[] | select(.spi == $spi and .state != "tombstone" and .hard_secs != 0)] | length == 0' >/dev/null
+}
+
+out_of_volume()
+{
+	snap cell
+	tap_start out "$R" rb -d in -f "$b" -t "$(peer_of expired)"
+	# its segments carry no byte; what counts against the limit are records too
+	on_b timeout $((3 * SLOW)) "$TOOLS/tcp_pat" client "$(peer_of expired)" -T 2 -o "$TMP/connect.json"
+	tap_stop out
+	tap_is out plain 0 || return
+	is "$(($(grown B cell drop.expired) + $(grown B cell drop.no-key) + $(grown B cell drop.hold-timeout) > 0))" 1
+}
+
+# The daemon would hear of it: one event each
+events()
+{
+	seal_b -j monitor >"$TMP/events" 2>/dev/null &
+	MONITOR=$!
+	must busywait 5000 monitoring
+}
+
+# it listens when an event that we provoke arrives
+monitoring()
+{
+	seal_b link add 10.77.0.0/16 10.78.0.0/16 mode audit keys manual
+	seal_b link del 10.77.0.0/16 10.78.0.0/16
+	[ -s "$TMP/events" ]
+}
+
+event_seen()
+{
+	grep -q "$1" "$TMP/events" || {
+		cut -d '"' -f 4 "$TMP/events" | sort | uniq -c
+		return 1
+	}
+}
+
+begin
+need nstat
+load_module
+topo_up
+events
+for family in 4 6; do
+	columns_up
+	rows_in
+	rows_out
+	limits expired
+done
+check "an event about plaintext on a sealed pair" event_seen '"reason": *"plain-in"'
+check "an event about a key used for another address" event_seen '"reason": *"selector"'
+check "an event about the unknown SPI where there is no key" event_seen '"why": *"state-loss"'
+kill $MONITOR
+ktap_finished

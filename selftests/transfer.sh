@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# kernels: 6.1 6.12 next
+# timeout: 240
+#
+# Transfers of every interesting size on a "require" link, both directions, IPv4
+# and IPv6, 1 and 32 flows: byte-exact, and records sent = records opened.
+# A tap on the router watches all of it.
+
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+. "${0%/*}/lib.sh"
+
+# around the payload of one segment with and without a record
+SIZES="1 1024 1428 1429 1460 1461 65536"
+BULK=67108864
+
+# transfers ADDRESS FAMILY FLOWS
+transfers()
+{
+	local size
+	for size in $SIZES; do
+		check "IPv$2, $3 flow(s), $size bytes up" pat "$A" "$1" -n "$3" -u "$size"
+		check "IPv$2, $3 flow(s), $size bytes down" pat "$A" "$1" -n "$3" -d "$size"
+	done
+	# 64 MB in all: 32 flows share them
+	size=$((BULK / $3))
+	check "IPv$2, $3 flow(s), 64 MB up" pat "$A" "$1" -n "$3" -u $size
+	check "IPv$2, $3 flow(s), 64 MB down" pat "$A" "$1" -n "$3" -d $size
+}
+
+# same SENDER RECEIVER
+same()
+{
+	is "$(counter "${!1}" total.sealed_records)" "$(counter "${!2}" total.opened_records)"
+}
+
+nothing_else()
+{
+	local ns sum
+	for ns in "$A" "$B"; do
+		sum=$(seal "$ns" -j stats |
+			jq '.total.plain_in + .total.plain_out + .total.dropped + ([.drop[]] | add)')
+		is "$sum" 0 || return
+	done
+}
+
+begin
+load_module
+topo_up
+sealed_pair require
+tap_start r "$R" ra
+serve "$B"
+
+for flows in 1 32; do
+	transfers $B4 4 $flows
+	transfers $B6 6 $flows
+done
+
+serve_stop "$B"
+check "the server saw no wrong byte" pat_is '.error == 0 and .corrupt == 0 and .running == 0' "server-$B"
+# what was sent last may still be on its way
+check "records sent by A = records opened by B" busywait 3000 same A B
+check "records sent by B = records opened by A" busywait 3000 same B A
+check "no plaintext counted, nothing dropped" nothing_else
+tap_stop r
+check "every segment that the router saw was sealed" all_sealed r
+ktap_finished
