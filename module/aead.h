@@ -68,6 +68,7 @@ struct tcpseal_job {
 		struct {			/* sealing */
 			unsigned int	per_skb; /* records in one skb */
 			unsigned int	step;	/* between skbs in @dst */
+			u16		urg_ptr;
 			bool		rst;
 			bool		cwr_all; /* AccECN */
 			bool		oversize;

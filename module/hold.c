@@ -30,7 +30,7 @@ struct tcpseal_held {
 /* All that is held in a namespace; @lock also covers the pairs' lists. */
 struct tcpseal_hold {
 	struct tcpseal_net	*tn;
-	spinlock_t		lock;
+	spinlock_t		lock;		/* everything here */
 	struct list_head	list;
 	u32			nr;
 	u32			bytes;

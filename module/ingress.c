@@ -132,9 +132,9 @@ static enum tcpseal_verdict ingress_plain(struct tcpseal_net *tn,
 			break;
 		}
 	}
-	if (why == TCPSEAL_DROP_UNKNOWN_SPI)
+	if (why == TCPSEAL_DROP_UNKNOWN_SPI) {
 		ingress_state_loss(tn, &w, a);
-	else if (w.pair && tcpseal_pair_grace(w.pair)) {
+	} else if (w.pair && tcpseal_pair_grace(w.pair)) {
 		tcpseal_note(tn, TCPSEAL_NOTE_GRACE, 1);
 		return ingress_accept(tn, &w, skb, seg);
 	}

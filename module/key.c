@@ -191,7 +191,6 @@ struct once {
 	u64			hash[2];
 };
 
-
 static DEFINE_MUTEX(once_lock);
 static DEFINE_HASHTABLE(once_table, 10);
 static LIST_HEAD(once_list);

@@ -206,7 +206,7 @@ enum tcpseal_replay tcpseal_lane_mark(struct tcpseal_net *tn,
 		lane->records++;
 		lane->bytes += bytes;
 	} else if (verdict == TCPSEAL_REPLAY_OLD &&
-		   window_resize(lane, min(size * 4, TCPSEAL_WINDOW_MAX))) {
+		   window_resize(lane, min_t(u32, size * 4, TCPSEAL_WINDOW_MAX))) {
 		tcpseal_note(tn, TCPSEAL_NOTE_WINDOW_GROWN, 1);
 	}
 	spin_unlock(&lane->lock);

@@ -6,12 +6,12 @@
 #include "tcpseal.h"
 
 #define TCPSEAL_WINDOW		65536		/* records */
-#define TCPSEAL_WINDOW_MAX	(1U << 20)
+#define TCPSEAL_WINDOW_MAX	1048576
 #define TCPSEAL_WINDOW_FIRST	256		/* without any allocation */
 
 /* In order: what is behind an asynchronous request waits its turn. */
 struct tcpseal_queue {
-	spinlock_t		lock;
+	spinlock_t		lock;		/* everything below */
 	bool			draining;
 	struct list_head	list;		/* of struct tcpseal_job */
 };

@@ -176,8 +176,8 @@ static int prefix_check(u16 family, const union nf_inet_addr *a, u8 len,
 	const char *why;
 
 	if (len > 8 * tcpseal_addr_len(family)) {
-		tcpseal_nl_err(extack, "%s prefix is longer than %u bits",
-				   which, 8 * tcpseal_addr_len(family));
+		tcpseal_nl_err(extack, "%s prefix is longer than %u bits", which,
+			       8 * tcpseal_addr_len(family));
 		return -EINVAL;
 	}
 	if (family == AF_INET)
@@ -186,8 +186,8 @@ static int prefix_check(u16 family, const union nf_inet_addr *a, u8 len,
 		ipv6_addr_prefix(&masked.in6, &a->in6, len);
 	if (!nf_inet_addr_cmp(&masked, a)) {
 		tcpseal_nl_err(extack,
-				   "%s prefix has bits set behind its length",
-				   which);
+			       "%s prefix has bits set behind its length",
+			       which);
 		return -EINVAL;
 	}
 	why = family == AF_INET ? bad_prefix4(a->ip, len) :
@@ -263,9 +263,10 @@ static int refuse(struct netlink_ext_ack *extack,
 	return -EINVAL;
 }
 
-/* Is the gateway of @a hidden from @b by a more specific plain link? */
-static bool shares_hidden(struct tcpseal_net *tn, const struct tcpseal_link *a,
-			  const struct tcpseal_link *b)
+/* Is the gateway of @a hidden from @b by a more specific link around it? */
+static bool gateway_hidden(struct tcpseal_net *tn,
+			   const struct tcpseal_link *a,
+			   const struct tcpseal_link *b)
 {
 	struct tcpseal_addrs gw = {
 		.local = a->local, .remote = a->via, .family = a->family,
@@ -274,6 +275,9 @@ static bool shares_hidden(struct tcpseal_net *tn, const struct tcpseal_link *a,
 
 	if (!a->has_via || b->has_via)
 		return false;
+	if (tcpseal_link_covers(a, &gw) &&
+	    tcpseal_link_weight(a) > tcpseal_link_weight(b))
+		return true;
 	list_for_each_entry(link, &tn->policy->links, list)
 		if (link != b && link->local_len <= a->local_len &&
 		    tcpseal_link_weight(link) > tcpseal_link_weight(b) &&
@@ -282,22 +286,52 @@ static bool shares_hidden(struct tcpseal_net *tn, const struct tcpseal_link *a,
 	return false;
 }
 
-static int link_check_others(struct tcpseal_net *tn,
-			     const struct tcpseal_link *link,
+/*
+ * Who proved to be the gateway of one link must not thereby speak for what is
+ * behind another one that asks for more.
+ */
+static int check_sharing(struct tcpseal_net *tn,
+			 const struct tcpseal_link *link,
+			 struct netlink_ext_ack *extack)
+{
+	struct tcpseal_link *other;
+
+	list_for_each_entry(other, &tn->policy->links, list)
+		if (!same_prefixes(other, link) &&
+		    tcpseal_link_shares(link, other) &&
+		    !same_keying(link, other) &&
+		    !gateway_hidden(tn, link, other) &&
+		    !gateway_hidden(tn, other, link))
+			return refuse(extack, other,
+				      "identity, AEAD and kind of keys must be as in the link with the same gateway,");
+	return 0;
+}
+
+/* A link that goes may have hidden gateways from a wider one. */
+static int check_sharing_all(struct tcpseal_net *tn,
 			     struct netlink_ext_ack *extack)
+{
+	struct tcpseal_link *link;
+	int err;
+
+	list_for_each_entry(link, &tn->policy->links, list) {
+		if (!link->has_via)
+			continue;
+		err = check_sharing(tn, link, extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int check_crossing(struct tcpseal_net *tn,
+			  const struct tcpseal_link *link,
+			  struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *other, *third;
 	bool settled;
 
 	list_for_each_entry(other, &tn->policy->links, list) {
-		if (same_prefixes(other, link))
-			continue;
-		if (tcpseal_link_shares(link, other) &&
-		    !same_keying(link, other) &&
-		    !shares_hidden(tn, link, other) &&
-		    !shares_hidden(tn, other, link))
-			return refuse(extack, other,
-				      "identity, AEAD and kind of keys must be as in the link with the same gateway,");
 		if (!links_cross(link, other))
 			continue;
 		settled = false;
@@ -311,9 +345,8 @@ static int link_check_others(struct tcpseal_net *tn,
 }
 
 /* A link for the intersection of two crossing ones must stay. */
-static int link_check_leave(struct tcpseal_net *tn,
-			    const struct tcpseal_link *link,
-			    struct netlink_ext_ack *extack)
+static int check_leave(struct tcpseal_net *tn, const struct tcpseal_link *link,
+		       struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *a, *b;
 
@@ -413,8 +446,8 @@ static int drain(struct tcpseal_net *tn, u32 change,
 	if (force)
 		return 0;
 	tcpseal_nl_err(extack,
-			   "%u pairs still hold keys that would go, drain them or force it",
-			   doomed);
+		       "%u pairs still hold keys that would go; drain or force it",
+		       doomed);
 	return -EBUSY;
 }
 
@@ -514,7 +547,9 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 	err = link_check(link, extack);
 	if (err)
 		return err;
-	err = link_check_others(tn, link, extack);
+	err = check_sharing(tn, link, extack);
+	if (!err)
+		err = check_crossing(tn, link, extack);
 	if (err)
 		return err;
 	link->since = ktime_get_real_seconds();
@@ -552,7 +587,7 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 		NL_SET_ERR_MSG(extack, "no link has these two prefixes");
 		return -ENOENT;
 	}
-	err = link_check_leave(tn, link, extack);
+	err = check_leave(tn, link, extack);
 	if (err)
 		return err;
 	parent = link_parent(tn, link);
@@ -563,7 +598,9 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 
 	before = link->list.prev;
 	list_del(&link->list);
-	err = drain(tn, change, extack);
+	err = check_sharing_all(tn, extack);
+	if (!err)
+		err = drain(tn, change, extack);
 	list_add(&link->list, before);
 	if (err)
 		return err;

@@ -529,9 +529,23 @@ static bool pair_unanswered(const struct tcpseal_pair *pair)
 	       time_after(READ_ONCE(tx->last_used), since + UNANSWERED_SPAN);
 }
 
+/* The data path counts anyway; it need not write the time, too. */
+static void pair_look_used(struct tcpseal_pair *pair)
+{
+	u64 seen = atomic64_read(&pair->plain_out) +
+		   atomic64_read(&pair->plain_in) +
+		   atomic64_read(&pair->dropped);
+
+	if (seen == pair->gc_seen)
+		return;
+	pair->gc_seen = seen;
+	WRITE_ONCE(pair->last_used, jiffies);
+}
+
 void tcpseal_pair_gc(struct tcpseal_pair *pair)
 {
 	lockdep_assert_held(&pair->tn->lock);
+	pair_look_used(pair);
 	if (pair_unanswered(pair)) {
 		WRITE_ONCE(pair->last_unanswered, 0);
 		rcu_read_lock();

@@ -53,6 +53,7 @@ struct tcpseal_pair {
 	unsigned long		last_unanswered;/* jiffies: first record sealed
 						 * since the last one opened, 0 */
 	unsigned long		last_used;	/* jiffies, idle pairs go */
+	u64			gc_seen;	/* traffic, as gc saw it */
 	u32			why;		/* enum tcpseal_acquire_why */
 	char			*identity;	/* tn->lock; or NULL */
 	char			*reason;	/* tn->lock; or NULL */

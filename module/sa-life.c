@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* How SAs come, change places, and go. All of it under tn->lock. */
+#include <linux/bits.h>
 #include <linux/random.h>
 #include <linux/timekeeping.h>
 
@@ -17,9 +18,9 @@
 /* The peer may not know: its clock, and the way, may take so much longer */
 #define TOMBSTONE_MARGIN	(60ULL * NSEC_PER_SEC)
 /* Whoever types a key twice after a reboot does not repeat its nonces too */
-#define COUNTER_RANDOM		((1ULL << 40) - 1)
+#define COUNTER_RANDOM		GENMASK_ULL(39, 0)
 /* Forgeries after which AES-GCM asks for another key */
-#define INTEGRITY_LIMIT		(1LL << 36)
+#define INTEGRITY_LIMIT		BIT_ULL(36)
 
 static atomic_t last_id;
 
@@ -335,7 +336,7 @@ static void sa_make_room(struct tcpseal_pair *pair, enum tcpseal_dir dir)
 			continue;
 		victim = sa;
 	}
-	if (n >= SAS_MAX && victim)
+	if (n > SAS_MAX && victim)
 		tcpseal_sa_remove(victim, TCPSEAL_REMOVE_FORCED);
 }
 
@@ -492,7 +493,7 @@ static void sa_gc(struct tcpseal_sa *sa, u64 now)
 			return;
 		}
 	}
-	if (atomic64_read(&sa->tag_failures) >= INTEGRITY_LIMIT)
+	if ((u64)atomic64_read(&sa->tag_failures) >= INTEGRITY_LIMIT)
 		soft_limit(sa, TCPSEAL_EXPIRE_WHY_INTEGRITY);
 	if (sa->idle_secs &&
 	    time_after(jiffies, READ_ONCE(sa->last_used) +

@@ -8,6 +8,7 @@
  * All of it changes under tn->lock. The data path reads sa->state and
  * pair->tx under RCU; that a record was opened reaches gc over tn->opened.
  */
+#include <linux/bits.h>
 #include <linux/timekeeping.h>
 
 #include "aead.h"
@@ -15,7 +16,7 @@
 #include "sa.h"
 
 /* Below this a look once a second is too rare to stop in time */
-#define VOLUME_EXACT		(1ULL << 30)
+#define VOLUME_EXACT		BIT_ULL(30)
 
 const struct rhashtable_params tcpseal_spi_params = {
 	.head_offset		= offsetof(struct tcpseal_sa, node),

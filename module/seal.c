@@ -27,8 +27,7 @@ struct plan {
 	unsigned int	records;
 	unsigned int	per_skb;	/* records in one skb */
 	bool		alone;		/* each record in its own skb */
-	bool		oversize;	/* larger than the path, but may not be
-					 * cut */
+	bool		oversize;	/* larger than the path, not to be cut */
 };
 
 /**
@@ -84,6 +83,18 @@ static unsigned int record_off(const struct tcpseal_job *job, unsigned int k)
 	return k * (job->chunk + TCPSEAL_OVERHEAD);
 }
 
+/*
+ * The urgent pointer counts from the sequence number of its segment. One
+ * behind us is none of ours.
+ */
+static void seal_urgent(struct tcphdr *th, u16 urg_ptr, unsigned int off)
+{
+	if (!th->urg)
+		return;
+	th->urg = urg_ptr > off;
+	th->urg_ptr = htons(th->urg ? urg_ptr - off : 0);
+}
+
 static int seal_next(struct tcpseal_job *job)
 {
 	unsigned int k = job->cur, len = record_len(job, k);
@@ -96,6 +107,7 @@ static int seal_next(struct tcpseal_job *job)
 			   job->sa->spi, record_index(job, k),
 			   job->counter + k);
 	th->seq = htonl(job->seq + k * job->chunk);
+	seal_urgent(th, job->urg_ptr, k * job->chunk);
 	tcpseal_key_nonce(job->sa->key, job->lane, job->counter + k,
 			  job->nonce);
 	tcpseal_vec_write(job->dst, record_off(job, k), hdr, sizeof(*hdr));
@@ -131,14 +143,7 @@ static void seal_header(struct tcpseal_job *job, struct sk_buff *skb,
 	/* GRO on the other end would hold back a bare segment without it */
 	if (!record_len(job, first + n - 1))
 		th->psh = 1;
-	if (th->urg && off) {
-		u16 urg = ntohs(th->urg_ptr);
-
-		if (urg > off)
-			th->urg_ptr = htons(urg - off);
-		else
-			th->urg = th->urg_ptr = 0;
-	}
+	seal_urgent(th, job->urg_ptr, off);
 	if (job->oversize && seg->family == AF_INET)
 		((struct iphdr *)skb->data)->frag_off = 0;
 	skb->ignore_df |= job->oversize;
@@ -374,6 +379,7 @@ static void seal_job_headers(struct tcpseal_net *tn, struct tcpseal_job *job)
 
 	job->seq = ntohl(th->seq);
 	job->rst = th->rst;
+	job->urg_ptr = th->urg ? ntohs(th->urg_ptr) : 0;
 	job->cwr_all = skb_shinfo(job->skb)->gso_type & TCPSEAL_GSO_ACCECN;
 	job->flags = (th->fin ? TCPSEAL_F_FIN : 0) |
 		     (th->psh ? TCPSEAL_F_PSH : 0) |
@@ -418,7 +424,8 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 	why = seal_plan(tn, &a, skb, seg, sk, &plan);
 	if (why)
 		goto drop;
-	seal_cap_socket(skb->sk, seg, &plan);
+	if (skb_is_gso(skb))
+		seal_cap_socket(skb->sk, seg, &plan);
 
 	why = TCPSEAL_DROP_NO_MEMORY;
 	job = seal_job(sa, skb, seg, &plan);

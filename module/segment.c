@@ -2,6 +2,7 @@
 /* Parsing of segments, and the headers that are authenticated with them. */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/unaligned.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/addrconf.h>
@@ -235,7 +236,7 @@ unsigned int tcpseal_seg_aad(const struct sk_buff *skb,
 	if (th->syn) {
 		opt = tcpseal_tcp_option(th, TCPOPT_MSS, TCPOLEN_MSS);
 		if (opt)
-			opt[2] = opt[3] = 0;
+			put_unaligned_be16(0, opt + 2);
 	}
 	return TCPSEAL_HDR_LEN + alen + tlen;
 }

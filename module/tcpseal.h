@@ -73,7 +73,7 @@ struct tcpseal_conf {
  */
 struct tcpseal_net {
 	struct net			*net;
-	struct mutex			lock;
+	struct mutex			lock;	/* see above */
 	bool				dying;
 
 	struct tcpseal_policy		*policy;

@@ -754,7 +754,7 @@ stream()
 		"$@" 2>"$TMP/stream-$name.log"
 }
 
-# Bytes that a stream has verified so far
+# Bytes that a stream has moved so far
 stream_bytes()
 {
 	cat "$TMP/stream-$1.status" 2>/dev/null || echo 0

@@ -58,18 +58,18 @@ enum verdict { EXACT, ERROR, STALLED, CORRUPT, VERDICTS };
 
 /* What the client tells the server; big endian on the wire */
 struct header {
-	char	 magic[8];
+	char	 magic[8] __attribute__((nonstring));
 	uint64_t seed, up, down;
 	uint32_t chunk;		/* bytes a write */
 	uint32_t probe;		/* bytes a request, 0 = a transfer */
 	uint32_t urg;
 	uint32_t early;		/* data follows the header at once */
-	char	 marker[MARKER_LEN];
+	char	 marker[MARKER_LEN] __attribute__((nonstring));
 };
 
 /* What the server says last */
 struct trailer {
-	char	 magic[8];
+	char	 magic[8] __attribute__((nonstring));
 	uint64_t bytes;
 };
 
@@ -119,7 +119,7 @@ static struct {
 	unsigned int syn_data;
 	char why[160];
 } total;
-static uint64_t progress;		/* bytes verified, all flows */
+static uint64_t progress;		/* bytes sent and verified, all flows */
 static volatile sig_atomic_t stopping, kicked;
 
 static uint64_t now_ms(void)
@@ -336,6 +336,8 @@ static bool pump(struct flow *f)
 
 			if (sent > 0) {
 				f->out += sent;
+				__atomic_fetch_add(&progress, sent,
+						   __ATOMIC_RELAXED);
 				last = now;
 			} else if (!again()) {
 				end_flow(f, ERROR, "send: %s at %" PRIu64,
@@ -950,7 +952,7 @@ static int usage(void)
 	      "  -F           TCP fast open         -R          close by RST\n"
 	      "  -k KEY       TCP-MD5; a server wants -P PEER\n"
 	      "  -D           to the background     -q PIDFILE\n"
-	      "  -o FILE      result, JSON          -S FILE     bytes verified so far\n",
+	      "  -o FILE      result, JSON          -S FILE     bytes moved so far\n",
 	      stderr);
 	return 2;
 }
