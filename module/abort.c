@@ -17,6 +17,7 @@
 struct abort_walk {
 	struct tcpseal_net		*tn;
 	const struct tcpseal_pair	*pair;		/* NULL: doomed ones */
+	const struct tcpseal_link	*link;		/* or all of a link */
 	bool				syn_sent_only;
 	int				err;
 	unsigned int			done;
@@ -58,6 +59,8 @@ static bool abort_match(const struct abort_walk *walk, const struct sock *sk)
 	link = tcpseal_link_lookup(walk->tn, &a);
 	if (!link)
 		return false;
+	if (walk->link)
+		return link == walk->link && !tcpseal_ctrl_has(walk->tn, sk);
 	pair = tcpseal_pair_find(walk->tn, &a, link);
 	if (!pair || (walk->pair ? pair != walk->pair :
 				   !test_bit(TCPSEAL_PAIR_DOOMED, &pair->bits)))
@@ -132,6 +135,15 @@ unsigned int tcpseal_abort_pair(struct tcpseal_net *tn,
 		.tn = tn, .pair = pair, .err = err,
 		.syn_sent_only = syn_sent_only,
 	};
+
+	abort_walk(&walk);
+	return walk.done;
+}
+
+unsigned int tcpseal_abort_link(struct tcpseal_net *tn,
+				const struct tcpseal_link *link, int err)
+{
+	struct abort_walk walk = { .tn = tn, .link = link, .err = err };
 
 	abort_walk(&walk);
 	return walk.done;

@@ -14,6 +14,9 @@
 unsigned int tcpseal_abort_pair(struct tcpseal_net *tn,
 				const struct tcpseal_pair *pair, int err,
 				bool syn_sent_only);
+/* The same for connections that @link covers, whether a pair knows them. */
+unsigned int tcpseal_abort_link(struct tcpseal_net *tn,
+				const struct tcpseal_link *link, int err);
 /* The same for every pair that has TCPSEAL_PAIR_DOOMED set. */
 unsigned int tcpseal_abort_doomed(struct tcpseal_net *tn, int err);
 

@@ -9,6 +9,7 @@
 #include "netlink.h"
 #include "policy.h"
 #include "sa.h"
+#include "stats.h"
 
 static bool overlap(u16 family, const union nf_inet_addr *a, u8 alen,
 		    const union nf_inet_addr *b, u8 blen)
@@ -559,6 +560,11 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 	if (err)
 		return err;
 	relink_pairs(tn);
+	if (link->mode == TCPSEAL_MODE_REQUIRE &&
+	    link->flags & TCPSEAL_LINK_FLAG_OLD_RESET &&
+	    (!old || old->mode != TCPSEAL_MODE_REQUIRE))
+		tcpseal_old_reset(tn, tcpseal_abort_link(tn, link,
+							 ECONNRESET));
 	if (old)
 		tcpseal_link_free_later(old);
 	tcpseal_notify_link(tn, link, false);

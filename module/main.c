@@ -6,6 +6,7 @@
 #include "key.h"
 #include "net.h"
 #include "netlink.h"
+#include "power.h"
 #include "skb.h"
 
 static int __init tcpseal_init(void)
@@ -15,11 +16,16 @@ static int __init tcpseal_init(void)
 	err = tcpseal_net_init();
 	if (err)
 		return err;
-	err = tcpseal_netlink_init();
+	err = tcpseal_power_init();
 	if (err)
 		goto exit_net;
+	err = tcpseal_netlink_init();
+	if (err)
+		goto exit_power;
 	return 0;
 
+exit_power:
+	tcpseal_power_exit();
 exit_net:
 	tcpseal_net_exit();
 	tcpseal_aead_exit();
@@ -30,6 +36,7 @@ exit_net:
 static void __exit tcpseal_exit(void)
 {
 	tcpseal_netlink_exit();
+	tcpseal_power_exit();
 	tcpseal_net_exit();
 	tcpseal_aead_exit();
 	tcpseal_skb_exit();

@@ -206,17 +206,8 @@ int tcpseal_nl_sa_flush_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tcpseal_net *tn = tcpseal_net(genl_info_net(info));
 	u32 flags = get_u32(info->attrs[TCPSEAL_A_SA_FLAGS]);
-	struct tcpseal_sa *sa;
-	unsigned long id;
 
-	mutex_lock(&tn->lock);
-	xa_for_each(&tn->sa_ids, id, sa) {
-		cond_resched();
-		if (sa->state != TCPSEAL_SA_STATE_TOMBSTONE &&
-		    (sa->flags & flags) == flags)
-			tcpseal_sa_remove(sa, TCPSEAL_REMOVE_FORCED);
-	}
-	mutex_unlock(&tn->lock);
+	tcpseal_sa_flush(tn, flags);
 	return 0;
 }
 

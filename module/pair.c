@@ -14,6 +14,7 @@
 #include "netlink.h"
 #include "pair.h"
 #include "sa.h"
+#include "stats.h"
 
 /* Idle without a key: forgotten after this long */
 #define PAIR_IDLE		(600 * HZ)
@@ -326,6 +327,12 @@ void tcpseal_pair_update(struct tcpseal_pair *pair)
 		tcpseal_notify_pair(pair, TCPSEAL_PAIR_STATE_BLOCKED);
 		return;
 	case TCPSEAL_MUST_SEAL:
+		if (old == TCPSEAL_MAY_PLAIN &&
+		    pair_link(pair)->flags & TCPSEAL_LINK_FLAG_OLD_RESET)
+			tcpseal_old_reset(pair->tn,
+					  tcpseal_abort_pair(pair->tn, pair,
+							     ECONNRESET,
+							     false));
 		if (pair_tx(pair))
 			tcpseal_hold_release(pair);
 		return;

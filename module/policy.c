@@ -276,7 +276,7 @@ struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
 		    (!exact || tcpseal_link_weight(link) >
 			       tcpseal_link_weight(exact)))
 			exact = link;
-		if (!tcpseal_link_derives(link, key) || shared == now)
+		if (!tcpseal_link_derives(link, key) || (now && shared == now))
 			continue;
 		if (link == now || !shared ||
 		    tcpseal_link_weight(link) > tcpseal_link_weight(shared))

@@ -95,7 +95,7 @@ static void tombstone_begin(struct tcpseal_sa *sa, enum tcpseal_removal how)
 	list_add_tail(&sa->pair_node, &tn->tombstones);
 	if (atomic_inc_return(&tn->nr_tombstones) <= TOMBSTONES_MAX)
 		return;
-	net_warn_ratelimited("tcpseal: too many removed keys to remember, the oldest is forgotten\n");
+	net_warn_ratelimited("too many removed keys to remember, the oldest is forgotten\n");
 	oldest = list_first_entry(&tn->tombstones, struct tcpseal_sa,
 				  pair_node);
 	tombstone_end(oldest);
@@ -518,6 +518,28 @@ bool tcpseal_sa_gc(struct tcpseal_net *tn, bool used[2])
 		cond_resched();
 	}
 	return any;
+}
+
+/**
+ * tcpseal_sa_flush() - remove all live SAs that have all of some flags
+ * @tn: namespace
+ * @flags: TCPSEAL_SA_FLAG_*, or 0 for all SAs
+ *
+ * Context: process; takes tn->lock.
+ */
+void tcpseal_sa_flush(struct tcpseal_net *tn, u32 flags)
+{
+	struct tcpseal_sa *sa;
+	unsigned long id;
+
+	mutex_lock(&tn->lock);
+	xa_for_each(&tn->sa_ids, id, sa) {
+		cond_resched();
+		if (sa->state != TCPSEAL_SA_STATE_TOMBSTONE &&
+		    (sa->flags & flags) == flags)
+			tcpseal_sa_remove(sa, TCPSEAL_REMOVE_FORCED);
+	}
+	mutex_unlock(&tn->lock);
 }
 
 /*

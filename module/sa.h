@@ -143,6 +143,7 @@ struct tcpseal_sa_volume {
 void tcpseal_sa_volume(const struct tcpseal_sa *sa,
 		       struct tcpseal_sa_volume *sum);
 /* Forget everything, tombstones too: the namespace goes. */
+void tcpseal_sa_flush(struct tcpseal_net *tn, u32 flags);
 void tcpseal_sa_purge(struct tcpseal_net *tn);
 
 #endif /* TCPSEAL_SA_H */

@@ -39,6 +39,14 @@ void tcpseal_note(struct tcpseal_net *tn, enum tcpseal_note what, u64 n)
 	count(stats, &stats->note[what], n);
 }
 
+void tcpseal_old_reset(struct tcpseal_net *tn, unsigned int n)
+{
+	local_bh_disable();
+	count(this_cpu_ptr(tn->stats),
+	      &this_cpu_ptr(tn->stats)->drop[TCPSEAL_DROP_OLD_CONNECTION], n);
+	local_bh_enable();
+}
+
 /* Does somebody inject, replay or alter, rather than something fail? */
 static bool is_tampering(enum tcpseal_drop why)
 {

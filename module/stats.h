@@ -44,6 +44,8 @@ void tcpseal_drop(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		  struct tcpseal_sa *sa, const struct tcpseal_addrs *a,
 		  const struct sk_buff *skb, enum tcpseal_drop why,
 		  unsigned int segs);
+/* Connections that were reset because they began in plain. Any context. */
+void tcpseal_old_reset(struct tcpseal_net *tn, unsigned int n);
 /* Sums over CPUs, process context. */
 void tcpseal_stats_read(struct tcpseal_net *tn, u64 *total, u64 *drop,
 			u64 *note);

@@ -620,7 +620,10 @@ growth()
 # What both hosts say, for a failed check
 evidence()
 {
-	local host
+	local host log
+	for log in "$TMP"/server-*.log "$TMP"/stream-*.log; do
+		[ ! -s "$log" ] || tail -n 3 "$log" | sed "s/^/#   ${log##*/}: /"
+	done
 	for host in A B; do
 		[ -n "${!host:-}" ] || continue
 		[ ! -e "$TMP/daemon-$host.log" ] ||

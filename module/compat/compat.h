@@ -7,6 +7,9 @@
 #ifndef TCPSEAL_COMPAT_H
 #define TCPSEAL_COMPAT_H
 
+/* Before any header, and this one comes first */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/version.h>
 #include <net/genetlink.h>
 #include <net/inet_hashtables.h>

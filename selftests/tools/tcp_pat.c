@@ -620,6 +620,7 @@ static int server(void)
 	struct pollfd p[2] = {
 		{ .fd = -1, .events = POLLIN }, { .fd = -1, .events = POLLIN },
 	};
+	pthread_t thread;
 	unsigned int i;
 
 	if (!opt.bind || !strchr(opt.bind, ':'))
@@ -652,9 +653,10 @@ static int server(void)
 			pthread_mutex_lock(&lock);
 			total.running++;
 			pthread_mutex_unlock(&lock);
-			if (pthread_create(&f->thread, NULL, serve, f))
+			/* the flow may be gone before this returns */
+			if (pthread_create(&thread, NULL, serve, f))
 				err(1, "thread");
-			pthread_detach(f->thread);
+			pthread_detach(thread);
 		}
 	}
 	/* flows that end just now are still counted */

@@ -66,7 +66,7 @@
 	X(28, NO_PAIR, "no-pair",					\
 	  "too many pairs in this namespace")				\
 	X(29, OLD_CONNECTION, "old-connection",				\
-	  "connection from before sealing on a link that resets them")	\
+	  "connections from before sealing, reset where the link says so")	\
 	X(30, COUNTER, "counter",					\
 	  "record counter of a lane is used up")			\
 	X(31, TEARDOWN, "teardown",					\
