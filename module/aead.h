@@ -64,12 +64,12 @@ struct tcpseal_job {
 	u64				counter; /* of the first record */
 	u8				lane;
 	u8				flags;	/* FIN, PSH, CWR as on the skb */
+	bool				rst;
 	union {
 		struct {			/* sealing */
 			unsigned int	per_skb; /* records in one skb */
 			unsigned int	step;	/* between skbs in @dst */
 			u16		urg_ptr;
-			bool		rst;
 			bool		cwr_all; /* AccECN */
 			bool		oversize;
 		};

@@ -151,6 +151,7 @@ static bool tuple_plain(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
 	unsigned int i;
 	bool found = false;
 
+	/* Pairs with the release in ctrl_tuples(): zeroed before seen */
 	if (!smp_load_acquire(&ctrl->tuples))
 		return false;
 	set = tuple_set(tn, a, local, remote);
@@ -354,6 +355,7 @@ static int ctrl_tuples(struct tcpseal_ctrl *ctrl)
 			  GFP_KERNEL_ACCOUNT);
 	if (!tuples)
 		return -ENOMEM;
+	/* Pairs with the acquire in tuple_plain() */
 	smp_store_release(&ctrl->tuples, tuples);
 	return 0;
 }

@@ -28,11 +28,13 @@ bool tcpseal_ctrl_port(const struct tcpseal_net *tn, const struct tcphdr *th);
 bool tcpseal_ctrl_out(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		      const struct tcpseal_addrs *a, const struct sk_buff *skb,
 		      const struct tcphdr *th);
+
 enum tcpseal_ctrl_verdict {
 	TCPSEAL_CTRL_NO,	/* not a control connection */
 	TCPSEAL_CTRL_PASS,	/* exempt */
 	TCPSEAL_CTRL_REFUSE,	/* plaintext for one that is sealed */
 };
+
 /* The same for plain segments that come in; remembers tuples of plain SYNs. */
 enum tcpseal_ctrl_verdict
 tcpseal_ctrl_in(struct tcpseal_net *tn, struct tcpseal_pair *pair,

@@ -123,6 +123,7 @@ static enum tcpseal_verdict egress_decide(struct tcpseal_net *tn,
 /* The pair of an outgoing segment; @pass says what to do without one. */
 static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 					const struct sk_buff *skb,
+					const struct tcpseal_seg *seg,
 					const struct tcpseal_addrs *a,
 					enum tcpseal_verdict *pass)
 {
@@ -143,6 +144,8 @@ static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 		return pair;
 	if (link->mode != TCPSEAL_MODE_REQUIRE) {
 		tcpseal_link_count_plain(link, true, skb);
+		tcpseal_count(tn, TCPSEAL_T_PLAIN_OUT, tcpseal_segs(skb));
+		tcpseal_count(tn, TCPSEAL_T_PLAIN_OUT_BYTES, seg->payload);
 		return NULL;
 	}
 	tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_NO_PAIR,
@@ -179,7 +182,7 @@ int tcpseal_egress_again(struct net *net, struct sock *sk, struct sk_buff *skb)
 			     tcpseal_segs(skb));
 	} else {
 		tcpseal_seg_addrs(skb, &seg, true, &a);
-		pair = egress_pair(tn, skb, &a, &verdict);
+		pair = egress_pair(tn, skb, &seg, &a, &verdict);
 		if (pair)
 			verdict = egress_decide(tn, pair, skb, &seg, sk);
 	}
@@ -195,6 +198,7 @@ int tcpseal_egress_again(struct net *net, struct sock *sk, struct sk_buff *skb)
 /* TCP that is a fragment, source routed or broken: refused by name. */
 static enum tcpseal_verdict egress_odd(struct tcpseal_net *tn,
 				       struct sk_buff *skb,
+				       const struct tcpseal_seg *seg,
 				       const struct tcpseal_addrs *a,
 				       enum tcpseal_shape shape)
 {
@@ -204,8 +208,9 @@ static enum tcpseal_verdict egress_odd(struct tcpseal_net *tn,
 		[TCPSEAL_IS_BROKEN]	= TCPSEAL_DROP_HEADER,
 	};
 	enum tcpseal_verdict verdict;
-	struct tcpseal_pair *pair = egress_pair(tn, skb, a, &verdict);
+	struct tcpseal_pair *pair;
 
+	pair = egress_pair(tn, skb, seg, a, &verdict);
 	if (!pair)
 		return verdict;
 	if (tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)
@@ -262,14 +267,14 @@ enum tcpseal_verdict tcpseal_egress(struct tcpseal_net *tn,
 	if (shape == TCPSEAL_IS_ICMP || shape == TCPSEAL_IS_OTHER)
 		return egress_nontcp(tn, skb, &seg, &a);
 	if (shape != TCPSEAL_IS_TCP)
-		return egress_odd(tn, skb, &a, shape);
+		return egress_odd(tn, skb, &seg, &a, shape);
 	if (unlikely(egress_bypasses(tn, skb, &seg, state->out))) {
 		tcpseal_drop(tn, NULL, NULL, &a, skb, TCPSEAL_DROP_BYPASS,
 			     tcpseal_segs(skb));
 		return TCPSEAL_DROP;
 	}
 
-	pair = egress_pair(tn, skb, &a, &verdict);
+	pair = egress_pair(tn, skb, &seg, &a, &verdict);
 	if (!pair)
 		return verdict;
 	if (tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)

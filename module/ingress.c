@@ -55,11 +55,11 @@ static enum tcpseal_verdict ingress_accept(struct tcpseal_net *tn,
 {
 	unsigned int segs = tcpseal_segs(skb);
 
+	tcpseal_count(tn, TCPSEAL_T_PLAIN_IN, segs);
+	tcpseal_count(tn, TCPSEAL_T_PLAIN_IN_BYTES, seg->payload);
 	if (w->pair) {
 		atomic64_add(segs, &w->pair->plain_in);
 		atomic64_add(seg->payload, &w->pair->plain_in_bytes);
-		tcpseal_count(tn, TCPSEAL_T_PLAIN_IN, segs);
-		tcpseal_count(tn, TCPSEAL_T_PLAIN_IN_BYTES, seg->payload);
 	} else {
 		tcpseal_link_count_plain(w->link, false, skb);
 	}

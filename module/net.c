@@ -72,7 +72,7 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 	case NETDEV_REGISTER:
 	case NETDEV_UP:
 	case NETDEV_FEAT_CHANGE:
-		if (READ_ONCE(tn->lro_off) && dev->features & NETIF_F_LRO)
+		if (tn && READ_ONCE(tn->lro_off) && dev->features & NETIF_F_LRO)
 			queue_work(tcpseal_wq, &tn->lro);
 	}
 	return NOTIFY_DONE;
@@ -134,8 +134,9 @@ int tcpseal_net_hook(struct tcpseal_net *tn, u16 family,
 		NL_SET_ERR_MSG(extack, "cannot enable defragmentation");
 		return err;
 	}
+	/* Not here: rtnl comes first elsewhere. Netlink waits for it */
 	WRITE_ONCE(tn->lro_off, true);
-	lro_off(&tn->lro);
+	queue_work(tcpseal_wq, &tn->lro);
 	err = nf_register_net_hooks(tn->net, hook_ops(v6),
 				    ARRAY_SIZE(tcpseal_hook_ops4));
 	if (err) {

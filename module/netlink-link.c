@@ -145,6 +145,8 @@ int tcpseal_nl_link_new_doit(struct sk_buff *skb, struct genl_info *info)
 	}
 	if (err)
 		tcpseal_link_free(link);
+	else
+		flush_work(&tn->lro);
 	return err;
 }
 

@@ -187,10 +187,10 @@ static u32 pair_backoff(const struct tcpseal_pair *pair)
 
 static u64 pair_last_sealed(const struct tcpseal_pair *pair)
 {
-	unsigned long opened = READ_ONCE(pair->last_opened);
+	unsigned long ago = jiffies - READ_ONCE(pair->last_opened);
 
-	return opened ? ktime_get_real_seconds() - (jiffies - opened) / HZ :
-			pair->last_sealed;
+	return test_bit(TCPSEAL_PAIR_HEARD, &pair->bits) ?
+	       ktime_get_real_seconds() - ago / HZ : pair->last_sealed;
 }
 
 static int put_pair_who(struct sk_buff *msg, const struct tcpseal_pair *pair,

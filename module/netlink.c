@@ -140,13 +140,15 @@ int tcpseal_nl_put_counters(struct sk_buff *msg, int attr, const u64 *value)
 }
 
 static const char * const drop_names[] = {
-#define X(nr, id, name, text) [nr] = name,
+#define X(nr, id, name, text) \
+	[nr] = name,
 	TCPSEAL_DROP_REASONS(X)
 #undef X
 };
 
 static const char * const note_names[] = {
-#define X(nr, id, name, text) [nr] = name,
+#define X(nr, id, name, text) \
+	[nr] = name,
 	TCPSEAL_NOTES(X)
 #undef X
 };

@@ -76,10 +76,13 @@ void tcpseal_notify_expire(struct tcpseal_sa *sa, u32 why, bool hard)
 				     sa->generation));
 }
 
-/* @sa: the caller has a reference, or RCU and a live one. */
+/* RCU: what is live when looked at keeps its names till the end of it. */
 static bool put_offender(struct sk_buff *msg, const struct tcpseal_sa *sa)
 {
-	const struct tcpseal_sa_info *info = READ_ONCE(sa->info);
+	const struct tcpseal_sa_info *info = NULL;
+
+	if (READ_ONCE(sa->state) != TCPSEAL_SA_STATE_TOMBSTONE)
+		info = sa->info;
 
 	return nla_put_u32(msg, TCPSEAL_A_EVENT_SPI, be32_to_cpu(sa->spi)) ||
 	       (info && info->name[0] &&

@@ -33,8 +33,13 @@ static enum tcpseal_drop open_check(struct tcpseal_job *job,
 				    const struct tcpseal_record *hdr,
 				    unsigned int seglen, u64 counter)
 {
+	unsigned int index = be16_to_cpu(hdr->index);
+
 	if (!tcpseal_record_shaped(hdr, seglen) || hdr->spi != job->sa->spi ||
 	    hdr->lane != job->lane)
+		return TCPSEAL_DROP_MALFORMED;
+	/* a reset stands at its true number: index 0, and nothing else does */
+	if (job->rst ? index : !index || index > TCPSEAL_BURST_MAX)
 		return TCPSEAL_DROP_MALFORMED;
 	switch (tcpseal_lane_peek(&job->sa->rx[job->lane], counter)) {
 	case TCPSEAL_REPLAY_SEEN:
@@ -394,6 +399,7 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 	job->queue = &sa->rx[job->lane].queue;
 	job->seq = ntohl(tcpseal_th(skb, seg)->seq);
 	job->selector_bad = !tcpseal_sa_covers(sa, a);
+	job->rst = tcpseal_th(skb, seg)->rst;
 	job->must_sync = nf_bridge_info_exists(skb);
 	job->state = *state;
 	job->aad_len = tcpseal_seg_aad(skb, seg, job->aad);

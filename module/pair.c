@@ -105,9 +105,12 @@ static struct tcpseal_pair *pair_new(struct tcpseal_net *tn,
 {
 	struct tcpseal_pair *pair;
 
-	if (atomic_read(&tn->nr_pairs) >= READ_ONCE(tn->conf.max_pairs) ||
-	    READ_ONCE(tn->dying))
+	if (READ_ONCE(tn->dying))
 		return NULL;
+	if (atomic_read(&tn->nr_pairs) >= READ_ONCE(tn->conf.max_pairs)) {
+		net_warn_ratelimited("too many pairs, see max-pairs\n");
+		return NULL;
+	}
 	pair = kzalloc(sizeof(*pair), GFP_ATOMIC | __GFP_NOWARN);
 	if (!pair)
 		return NULL;
@@ -118,6 +121,7 @@ static struct tcpseal_pair *pair_new(struct tcpseal_net *tn,
 	INIT_LIST_HEAD(&pair->sas);
 	pair->last_used = jiffies;
 	pair->next_acquire = jiffies;
+	pair->last_opened = jiffies;
 	pair->demand = READ_ONCE(link->pair_mode) == TCPSEAL_MODE_REQUIRE ?
 		       TCPSEAL_MUST_SEAL : TCPSEAL_MAY_PLAIN;
 	tcpseal_hold_pair_init(pair);
@@ -511,7 +515,7 @@ void tcpseal_pair_relink(struct tcpseal_pair *pair, struct tcpseal_link *link)
 {
 	lockdep_assert_held(&pair->tn->lock);
 	if (!link) {
-		/* drain() saw to it that nobody depends on these any more */
+		/* drain_pairs() saw to it that nobody depends on these any more */
 		pair_drop_sas(pair);
 		WRITE_ONCE(pair->agreed, false);
 		pair->refused = false;
@@ -525,15 +529,27 @@ void tcpseal_pair_relink(struct tcpseal_pair *pair, struct tcpseal_link *link)
 /*
  * The peer does not answer what is sealed for it: does it still have the keys?
  * The very last segment of a connection is never answered, so only sealing
- * that goes on without an answer counts.
+ * that goes on without an answer counts. Looked at once a second from times
+ * that the data path writes anyway.
  */
-static bool pair_unanswered(const struct tcpseal_pair *pair)
+static bool pair_unanswered(struct tcpseal_pair *pair)
 {
 	const struct tcpseal_sa *tx = pair_tx(pair);
-	unsigned long since = READ_ONCE(pair->last_unanswered);
+	unsigned long sealed, since = pair->last_unanswered;
 
-	return tx && since && time_after(jiffies, since + UNANSWERED) &&
-	       time_after(READ_ONCE(tx->last_used), since + UNANSWERED_SPAN);
+	if (!tx)
+		return false;
+	sealed = READ_ONCE(tx->last_used);
+	if (!time_after(sealed, READ_ONCE(pair->last_opened))) {
+		pair->last_unanswered = 0;
+		return false;
+	}
+	if (!since) {
+		pair->last_unanswered = jiffies ?: 1;
+		return false;
+	}
+	return time_after(jiffies, since + UNANSWERED) &&
+	       time_after(sealed, since + UNANSWERED_SPAN);
 }
 
 /* The data path counts anyway; it need not write the time, too. */
@@ -554,7 +570,7 @@ void tcpseal_pair_gc(struct tcpseal_pair *pair)
 	lockdep_assert_held(&pair->tn->lock);
 	pair_look_used(pair);
 	if (pair_unanswered(pair)) {
-		WRITE_ONCE(pair->last_unanswered, 0);
+		pair->last_unanswered = 0;
 		rcu_read_lock();
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_STATE_LOSS);
 		rcu_read_unlock();

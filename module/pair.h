@@ -20,14 +20,15 @@ enum {
 	TCPSEAL_PAIR_STICKY,
 	TCPSEAL_PAIR_WANT,	/* an acquire event is due or out */
 	TCPSEAL_PAIR_OPENED,	/* opened a record since sealing was agreed */
+	TCPSEAL_PAIR_HEARD,	/* opened a record ever */
 	TCPSEAL_PAIR_DEAD,	/* unlinked; a reader may still hold it */
 	TCPSEAL_PAIR_DOOMED,	/* loses its keys by force just now */
 };
 
 struct tcpseal_pair {
 	struct rhash_head	node;
-	struct tcpseal_addrs	key;	/* local all zero when link forwards,
-					 * remote = via where there is one */
+	/* Local is all zero when the link forwards, remote is its gateway */
+	struct tcpseal_addrs	key;
 	u32			id;		/* in tn->pair_ids */
 	struct tcpseal_net	*tn;
 	refcount_t		ref;
@@ -43,15 +44,15 @@ struct tcpseal_pair {
 	bool			peer_mode_known;
 	bool			agreed;		/* last handshake: sealed */
 	bool			refused;	/* last handshake: blocked */
-	u64			agreed_at;	/* jiffies64 of first opened
-						 * record or agreement */
+	/* jiffies64 of the first opened record, or the agreement */
+	u64			agreed_at;
 	u64			sticky_since;	/* seconds since the Epoch */
 	u64			last_sealed;
 	unsigned long		backoff_until;	/* jiffies, 0 = none */
 	unsigned long		next_acquire;	/* jiffies, rate limit */
-	unsigned long		last_opened;	/* jiffies */
-	unsigned long		last_unanswered;/* jiffies: first record sealed
-						 * since the last one opened, 0 */
+	unsigned long		last_opened;	/* jiffies, or when made */
+	/* jiffies: sealing without an answer since then, or 0; gc */
+	unsigned long		last_unanswered;
 	unsigned long		last_used;	/* jiffies, idle pairs go */
 	u64			gc_seen;	/* traffic, as gc saw it */
 	u32			why;		/* enum tcpseal_acquire_why */

@@ -165,7 +165,8 @@ bool tcpseal_link_derives(const struct tcpseal_link *link,
 	if (link->flags & TCPSEAL_LINK_FLAG_FORWARD) {
 		if (!nf_inet_addr_cmp(&key->local, &zero))
 			return false;
-	} else if (!tcpseal_prefix_match(key->family, &key->local,
+	} else if (nf_inet_addr_cmp(&key->local, &zero) ||
+		   !tcpseal_prefix_match(key->family, &key->local,
 					 &link->local, link->local_len)) {
 		return false;
 	}

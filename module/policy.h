@@ -25,8 +25,8 @@ struct tcpseal_link {
 	union nf_inet_addr	local;
 	union nf_inet_addr	remote;
 	enum tcpseal_mode	mode;
-	u8			pair_mode;	/* READ_ONCE: strongest of the
-						 * links that share its pairs */
+	/* READ_ONCE: the strongest of the links that share its pairs */
+	u8			pair_mode;
 	enum tcpseal_aead	aead;
 	u32			flags;		/* TCPSEAL_LINK_FLAG_* */
 	bool			has_via;

@@ -148,7 +148,7 @@ static void tx_install(struct tcpseal_sa *sa)
 	sa->flags &= ~TCPSEAL_SA_FLAG_PENDING;
 	set_state(sa, TCPSEAL_SA_STATE_CURRENT);
 	rcu_assign_pointer(pair->tx, sa);
-	WRITE_ONCE(pair->last_unanswered, 0);
+	pair->last_unanswered = 0;
 	tcpseal_pair_agree(pair, sa->mode_local, sa->mode_peer);
 	if (old)
 		tcpseal_sa_remove(old, TCPSEAL_REMOVE_DRAINED);
@@ -337,7 +337,10 @@ static void sa_make_room(struct tcpseal_pair *pair, enum tcpseal_dir dir)
 		victim = sa;
 	}
 	if (n > SAS_MAX && victim)
-		tcpseal_sa_remove(victim, TCPSEAL_REMOVE_FORCED);
+		tcpseal_sa_remove(victim,
+				  victim->state == TCPSEAL_SA_STATE_DRAINING ?
+				  TCPSEAL_REMOVE_DRAINED :
+				  TCPSEAL_REMOVE_FORCED);
 }
 
 static bool rx_is_current(const struct tcpseal_pair *pair, u64 generation)

@@ -129,8 +129,6 @@ bool tcpseal_sa_may_seal(struct tcpseal_sa *sa, unsigned int bytes)
 		WRITE_ONCE(sa->last_used, now);
 		WRITE_ONCE(pair->last_used, now);
 	}
-	if (!READ_ONCE(pair->last_unanswered))
-		WRITE_ONCE(pair->last_unanswered, now ?: 1);
 	return true;
 }
 
@@ -166,8 +164,8 @@ void tcpseal_sa_opened(struct tcpseal_sa *sa)
 		WRITE_ONCE(pair->last_used, now);
 		WRITE_ONCE(pair->last_opened, now);
 	}
-	if (READ_ONCE(pair->last_unanswered))
-		WRITE_ONCE(pair->last_unanswered, 0);
+	if (!test_bit(TCPSEAL_PAIR_HEARD, &pair->bits))
+		set_bit(TCPSEAL_PAIR_HEARD, &pair->bits);
 	if (!test_bit(TCPSEAL_PAIR_OPENED, &pair->bits) &&
 	    READ_ONCE(pair->agreed)) {
 		WRITE_ONCE(pair->agreed_at, get_jiffies_64());

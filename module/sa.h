@@ -34,8 +34,8 @@ enum {
  */
 struct tcpseal_sa {
 	struct rhash_head	node;		/* tn->spis, receiving only */
-	struct list_head	pair_node;	/* pair->sas, or
-						 * tn->tombstones; tn->lock */
+	/* pair->sas, or tn->tombstones; tn->lock */
+	struct list_head	pair_node;
 	struct llist_node	opened_node;	/* tn->opened */
 	struct tcpseal_net	*tn;
 	struct tcpseal_pair	*pair;		/* a reference */
@@ -62,12 +62,12 @@ struct tcpseal_sa {
 	unsigned long		last_used;		/* jiffies */
 	unsigned long		drain_until;		/* jiffies */
 	atomic64_t		tag_failures;
-	atomic_t		parked;		/* jobs that complete later; the
-						 * key goes after the last one */
+	/* Jobs that complete later; the key goes after the last one */
+	atomic_t		parked;
 	struct tcpseal_sa_info	*info;		/* gone in a tombstone */
 
-	struct tcpseal_key	*key;		/* NULL in a tombstone; readers
-						 * check state under RCU */
+	/* NULL in a tombstone; readers check state under RCU */
+	struct tcpseal_key	*key;
 	union {
 		struct tcpseal_tx_lane	*tx;
 		struct tcpseal_rx_lane	*rx;
@@ -123,10 +123,12 @@ void tcpseal_sa_free(struct tcpseal_sa *sa);	/* never published */
 /* Publish a new SA. Takes over @req->sa when it returns 0. */
 int tcpseal_sa_add(struct tcpseal_net *tn, struct tcpseal_sa_req *req,
 		   struct netlink_ext_ack *extack);
+
 enum tcpseal_removal {
 	TCPSEAL_REMOVE_FORCED,	/* the peer may go on sending with it */
 	TCPSEAL_REMOVE_DRAINED,	/* the peer is known to have left it */
 };
+
 void tcpseal_sa_remove(struct tcpseal_sa *sa, enum tcpseal_removal how);
 /* The pending sending SA of this generation becomes current. */
 int tcpseal_sa_activate(struct tcpseal_pair *pair, u64 generation);
@@ -140,10 +142,12 @@ bool tcpseal_sa_gc(struct tcpseal_net *tn, bool used[2]);
 struct tcpseal_sa_volume {
 	u64	records, bytes, skbs;
 };
+
 void tcpseal_sa_volume(const struct tcpseal_sa *sa,
 		       struct tcpseal_sa_volume *sum);
-/* Forget everything, tombstones too: the namespace goes. */
+/* Remove all live SAs that have all of the flags. Takes tn->lock. */
 void tcpseal_sa_flush(struct tcpseal_net *tn, u32 flags);
+/* Forget everything, tombstones too: the namespace goes. Takes tn->lock. */
 void tcpseal_sa_purge(struct tcpseal_net *tn);
 
 #endif /* TCPSEAL_SA_H */

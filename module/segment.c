@@ -114,6 +114,7 @@ enum tcpseal_shape tcpseal_parse(struct sk_buff *skb, u16 family,
 	enum tcpseal_shape shape;
 	const struct tcphdr *th;
 
+	memset(seg, 0, sizeof(*seg));
 	seg->family = family;
 	shape = family == AF_INET ? parse_ip4(skb, seg) : parse_ip6(skb, seg);
 	if (shape != TCPSEAL_IS_TCP)

@@ -377,12 +377,13 @@ static int parse_line(struct parser *p, char *line)
 	return p->argc ? statement(p) : 0;
 }
 
-static struct conf *conf_default(void)
+static struct conf *conf_default(const char *name)
 {
 	struct conf *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
+	c->name = strdup(name);
 	c->state = strdup("/var/lib/tcpseal");
 	c->port = TCPSEAL_PORT;
 	c->rotate_secs = 3600;
@@ -393,7 +394,7 @@ static struct conf *conf_default(void)
 	c->lanes = 8;
 	c->sticky_max = 65536;
 	c->log_level = LOG_LEVEL_INFO;
-	if (c->state)
+	if (c->name && c->state)
 		return c;
 	conf_free(c);
 	return NULL;
@@ -426,7 +427,7 @@ struct conf *conf_parse(const char *name, const char *text, size_t length,
 	char *copy;
 	int ret;
 
-	p.conf = conf_default();
+	p.conf = conf_default(name);
 	copy = malloc(length + 1);
 	if (!p.conf || !copy) {
 		ret = refuse(&p, "out of memory");
@@ -494,6 +495,7 @@ void conf_free(struct conf *conf)
 {
 	if (!conf)
 		return;
+	free(conf->name);
 	free(conf->cert);
 	free(conf->key);
 	free(conf->ca);

@@ -174,7 +174,7 @@ static void hand_over(struct dial *dial)
 	dial->event = NULL;
 	dial->fd = -1;
 	session->exempt = dial->exempt;
-	session->urgent = dial->pair->urgent;
+	session->known = pairs_know(&dial->pair->remote);
 	session->link = dial->link;
 	session->mode_local = dial->link.mode;
 	session->local = dial->pair->local;

@@ -21,8 +21,10 @@
 
 #define BACKLOG		1024
 #define FIRST_BYTE_MS	3000
+#define WAIT_MS		5000		/* for its turn */
 #define GUESTS_MAX	1024		/* admitted, nothing said yet */
-#define PER_SOURCE_MAX	4		/* of one address, in all states */
+#define PER_SOURCE_MAX	8		/* of one address; one of them in a worker */
+#define PATIENCE_MS	1000		/* with a session whose peer began anew */
 #define LOAD_KNOWN	512		/* sessions in workers, a thread */
 #define LOAD_NEW	64
 #define TURNED_MAX	256		/* remembered, see listen_retry() */
@@ -35,7 +37,8 @@ struct guest {
 	struct tcpseal_addr here, there;
 	struct event *event;
 	struct session *session;	/* once it is in a worker */
-	uint64_t since;
+	uint64_t since;			/* of the state it is in */
+	bool spoke;			/* waits for its turn */
 	int fd;
 };
 
@@ -150,43 +153,37 @@ static bool admitted(const struct tcpseal_addr *here,
 }
 
 /* 0, or the alert to turn it away with */
-static int room_for(const struct tcpseal_addr *here,
-		    const struct tcpseal_addr *there)
+static int room_for(const struct tcpseal_addr *there)
 {
-	struct guest *guest, *oldest = NULL;
+	const struct guest *guest;
 	unsigned int same = 0, per_thread;
 
-	for (guest = guests; guest; guest = guest->next) {
-		if (tcpseal_addr_cmp(&guest->there, there))
-			continue;
-		same++;
-		if (!tcpseal_addr_cmp(&guest->here, here))
-			oldest = guest;	/* the list is newest first */
-	}
-	/* The peer began anew; what it began before leads nowhere */
-	if (same >= PER_SOURCE_MAX && oldest && oldest->session)
-		worker_cancel(oldest->session);
-	else if (same >= PER_SOURCE_MAX)
-		return ALERT_INTERNAL_ERROR;
+	for (guest = guests; guest; guest = guest->next)
+		same += !tcpseal_addr_cmp(&guest->there, there);
 	per_thread = pairs_know(there) ? LOAD_KNOWN : LOAD_NEW;
-	if (guests_n >= GUESTS_MAX ||
+	if (same >= PER_SOURCE_MAX || guests_n >= GUESTS_MAX ||
 	    worker_load() > per_thread * worker_threads())
 		return ALERT_INTERNAL_ERROR;
 	return 0;
 }
 
-static void guest_speaks(evutil_socket_t fd, short what, void *data)
+/* The session of this address that is in a worker */
+static struct guest *served_now(const struct tcpseal_addr *there)
 {
-	struct guest *guest = data;
-	struct session *session;
-	uint8_t byte;
+	struct guest *guest;
 
-	if (!(what & EV_READ) ||
-	    recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
-		guest_free(guest);
-		return;
-	}
-	session = session_new(fd, false);
+	for (guest = guests; guest; guest = guest->next)
+		if (guest->session &&
+		    !tcpseal_addr_cmp(&guest->there, there))
+			return guest;
+	return NULL;
+}
+
+static void serve(struct guest *guest)
+{
+	struct session *session = session_new(guest->fd, false);
+
+	event_del(guest->event);
 	if (!session) {
 		guest_free(guest);
 		return;
@@ -194,13 +191,74 @@ static void guest_speaks(evutil_socket_t fd, short what, void *data)
 	guest->fd = -1;			/* the session's now */
 	session->here = guest->here;
 	session->there = guest->there;
-	session->urgent = pairs_know(&guest->there);
+	session->known = pairs_know(&guest->there);
 	session->owner = guest;
 	guest->session = session;
+	guest->since = now_ms();
 	if (worker_submit(session))
 		return;
 	session_free(session);
 	guest_free(guest);
+}
+
+/* One at a time of each address; a peer that begins anew gave the old one up */
+static void take_turn(struct guest *guest)
+{
+	struct guest *other = served_now(&guest->there);
+
+	if (!other) {
+		serve(guest);
+		return;
+	}
+	if (!tcpseal_addr_cmp(&other->here, &guest->here) &&
+	    now_ms() - other->since > PATIENCE_MS)
+		worker_cancel(other->session);
+}
+
+/* The oldest of this address that waits; the list is newest first */
+static void next_turn(const struct tcpseal_addr *there)
+{
+	struct guest *guest, *oldest = NULL;
+
+	for (guest = guests; guest; guest = guest->next)
+		if (guest->spoke && !guest->session &&
+		    !tcpseal_addr_cmp(&guest->there, there))
+			oldest = guest;
+	if (oldest)
+		serve(oldest);
+}
+
+/* It said something, hung up, said nothing for too long, or waits again */
+static void guest_stirs(evutil_socket_t fd, short what, void *data)
+{
+	struct timeval again = ms_timeval(PATIENCE_MS / 4);
+	struct guest *guest = data;
+	uint8_t byte;
+
+	if (!guest->spoke) {
+		if (!(what & EV_READ) ||
+		    recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+			guest_free(guest);
+			return;
+		}
+		guest->spoke = true;
+		guest->since = now_ms();
+	}
+	if (now_ms() - guest->since > WAIT_MS) {
+		turn_away(guest->fd, ALERT_INTERNAL_ERROR);
+		guest->fd = -1;
+		guest_free(guest);
+		return;
+	}
+	if (served_now(&guest->there)) {
+		event_free(guest->event);
+		guest->event = evtimer_new(loop, guest_stirs, guest);
+		if (!guest->event || event_add(guest->event, &again) < 0) {
+			guest_free(guest);
+			return;
+		}
+	}
+	take_turn(guest);
 }
 
 static void guest_new(int fd, const struct tcpseal_addr *here,
@@ -222,7 +280,7 @@ static void guest_new(int fd, const struct tcpseal_addr *here,
 	guest->next = guests;
 	guests = guest;
 	guests_n++;
-	guest->event = event_new(loop, fd, EV_READ, guest_speaks, guest);
+	guest->event = event_new(loop, fd, EV_READ, guest_stirs, guest);
 	if (!guest->event || event_add(guest->event, &patience) < 0)
 		guest_free(guest);
 }
@@ -247,7 +305,7 @@ static void admit(int fd, const struct sockaddr_storage *from)
 		turn_away(fd, ALERT_ACCESS_DENIED);
 		return;
 	}
-	alert = room_for(&here, &there);
+	alert = room_for(&there);
 	if (alert) {
 		log_debug("%s knocks: busy", text_of(&there, &a));
 		turn_away(fd, alert);
@@ -276,10 +334,9 @@ static void knock(evutil_socket_t from_fd, short what, void *data)
 
 void listen_done(struct session *session)
 {
-	struct guest *guest = session->owner;
-
-	guest_free(guest);
+	guest_free(session->owner);
 	pairs_served(session);
+	next_turn(&session->there);
 	session_free(session);
 }
 

@@ -17,10 +17,13 @@
 #define BACKOFF_MIN_MS	1000
 #define BACKOFF_MAX_MS	60000
 #define BUSY_MS		2000
+#define QUICK_MS	400		/* segments wait: try again before they fail */
+#define QUICK_TRIES	2
 #define HASTE_MIN_MS	200		/* after state loss */
 #define HASTE_MAX_MS	2000
 #define FORGET_MS	600000		/* of a pair that nothing is known of */
-#define JUDGE_SPREAD_MS	30000
+#define SPREAD_MS	50		/* between handshakes that many pairs need */
+#define SPREAD_MAX_MS	30000
 #define LOG_WINDOW_MS	10000
 #define LOG_LINES	20
 
@@ -144,6 +147,14 @@ bool pairs_know(const struct tcpseal_addr *remote)
 }
 
 /* --- when --- */
+
+/* A while in which all pairs can have their turn */
+static uint64_t spread(void)
+{
+	uint64_t ms = (uint64_t)pairs_n * SPREAD_MS;
+
+	return random_u32() % ((ms > SPREAD_MAX_MS ? SPREAD_MAX_MS : ms) + 1);
+}
 
 static void attempt(struct pair *pair);
 
@@ -321,6 +332,7 @@ static const struct tcpseal_link *link_of(const struct pair *pair,
 static void rest(struct pair *pair)
 {
 	pair->phase = PAIR_IDLE;
+	pair->urgent_last = pair->urgent;
 	pair->urgent = false;
 }
 
@@ -369,11 +381,37 @@ static bool pointless(struct pair *pair, const struct tcpseal_link *link)
 	return pair->told_mode == (link ? link->mode : TCPSEAL_MODE_NONE);
 }
 
+/*
+ * Would the peer answer sealed? Keys that were only rehearsed do not carry a
+ * connection to a peer that sends in plain.
+ */
+static bool carried_sealed(const struct pair *pair, const struct look *look)
+{
+	uint32_t here = pair->told_mode;
+	int there = pair->mode_peer;
+
+	if (!pair->live)
+		return false;
+	if (!pair->told) {
+		here = look->pair.mode_local;
+		there = TCPSEAL_HAS(&look->pair, PAIR_MODE_PEER) ?
+			(int)look->pair.mode_peer : -1;
+	}
+	switch (tcpseal_matrix(here, there)) {
+	case TCPSEAL_OUTCOME_SEALED:
+	case TCPSEAL_OUTCOME_SEALED_STICKY:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void attempt(struct pair *pair)
 {
 	const struct tcpseal_link *link;
-	uint32_t mode;
 	struct look look;
+	uint32_t mode;
+	bool sealed;
 
 	pair->phase = PAIR_DIALLING;
 	pair->again = false;
@@ -386,17 +424,32 @@ static void attempt(struct pair *pair)
 		return;
 	}
 	mode = link ? link->mode : TCPSEAL_MODE_NONE;
+	sealed = carried_sealed(pair, &look);
 	pair->last_attempt = now_ms();
 	if (mode < TCPSEAL_MODE_AUDIT)
 		remember_told(pair, link, mode);	/* said once */
-	if (dial_start(pair, link, mode, pair->live))
+	if (dial_start(pair, link, mode, sealed))
 		rest(pair);
 }
 
 /* --- what came of it --- */
 
-static void log_result(const struct pair *pair, const struct session *s)
+/* The same sentence again and again is not news */
+static bool said_before(struct pair *pair, const char *reason)
 {
+	uint32_t hash = hash_seed;
+
+	for (; *reason; reason++)
+		hash = (hash ^ (unsigned char)*reason) * 16777619U;
+	if (hash == pair->said)
+		return true;
+	pair->said = hash;
+	return false;
+}
+
+static void log_result(struct pair *pair, const struct session *s)
+{
+	bool again = said_before(pair, s->reason);
 	struct addr_text at;
 	const char *who = text_of(&pair->remote, &at);
 
@@ -408,19 +461,22 @@ static void log_result(const struct pair *pair, const struct session *s)
 			 tcpseal_mode_name(s->mode_peer), s->kex, s->took_ms);
 		break;
 	case SESSION_PLAIN:
-		log_info("%s: no keys: %s", who, s->reason);
+		log_line(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+			 "%s: no keys: %s", who, s->reason);
 		break;
 	case SESSION_REFUSED:
-		log_warn("%s: refused: %s", who, s->reason);
+		log_line(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+			 "%s: refused: %s", who, s->reason);
 		break;
 	case SESSION_REFUSED_BY_PEER:
-		log_warn("%s: refused by the peer: %s", who, s->reason);
+		log_line(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+			 "%s: refused by the peer: %s", who, s->reason);
 		break;
 	case SESSION_BUSY:
 	case SESSION_FAILED:
-		log_line(pair->failures > 1 && !pair->live ? LOG_LEVEL_DEBUG :
-							     LOG_LEVEL_WARN,
-			 "%s: no keys%s: %s", who, pair->live ? " anew" : "",
+		log_line(again && !pair->live ? LOG_LEVEL_DEBUG :
+						LOG_LEVEL_WARN,
+			 "%s: no %skeys: %s", who, pair->live ? "new " : "",
 			 s->reason);
 	}
 }
@@ -461,12 +517,31 @@ static void settle_plain(struct pair *pair, const struct session *s,
 
 static void remove_keys(const struct pair *pair);
 
+/*
+ * A peer that restarts its daemon, or is busy, is worth another look while
+ * segments are still held; one that does not answer at all has used up their
+ * time.
+ */
+static bool try_again(struct pair *pair, const struct session *s)
+{
+	if (pair->live || pair->failures > QUICK_TRIES || !pair->urgent_last ||
+	    (s->result != SESSION_BUSY && s->result != SESSION_FAILED) ||
+	    now_ms() - pair->last_attempt > 2 * QUICK_MS)
+		return false;
+	pair->urgent = true;
+	pair->not_before = now_ms() + QUICK_MS;
+	plan(pair, pair->not_before);
+	return true;
+}
+
 /* An attempt of ours that failed: when next, and what the kernel is told */
 static void settle_failed(struct pair *pair, const struct session *s)
 {
 	uint64_t delay;
 
 	pair->failures++;
+	if (try_again(pair, s))
+		return;
 	delay = s->result == SESSION_BUSY ?
 		jitter(s->retry_secs ? s->retry_secs * 1000 : BUSY_MS) :
 		backoff(pair);
@@ -559,7 +634,8 @@ void pairs_served(const struct session *session)
 	struct addr_text at;
 
 	if (session->result < SESSION_PLAIN || !pair) {
-		if (pair && !pair->live && pair->phase == PAIR_IDLE)
+		if (pair && !pair->live && pair->phase == PAIR_IDLE &&
+		    !said_before(pair, session->reason))
 			set_reason(pair, session->reason, -1, 0);
 		if (may_log())
 			log_warn("%s: its handshake led nowhere: %s",
@@ -735,14 +811,16 @@ static void judge_sa(const struct sa_note *note, const struct ident *now,
 		return;
 	if (verdict == VERDICT_UNKNOWN) {
 		pair->judging = true;
-		pairs_want_in(pair, random_u32() % JUDGE_SPREAD_MS);
+		pairs_want_in(pair, spread());
 		return;
 	}
 	snprintf(reason, sizeof(reason), "certificate %.60s (serial %.40s): %s",
 		 note->name, note->serial, verdict == VERDICT_REVOKED ?
 		 "revoked by the CRL of its issuer" :
 		 "its issuer is no longer among the configured authorities");
-	log_warn("%s: keys removed: %s", text_of(&note->peer, &at), reason);
+	if (!said_before(pair, reason))
+		log_warn("%s: keys removed: %s", text_of(&note->peer, &at),
+			 reason);
 	remove_sa(note);
 	pair->live = false;
 	set_reason(pair, reason, -1, 0);
@@ -752,7 +830,7 @@ static void renew(struct pair *pair, void *data)
 {
 	(void)data;
 	if (pair->live)
-		pairs_want_in(pair, random_u32() % JUDGE_SPREAD_MS);
+		pairs_want_in(pair, spread());
 }
 
 static void retry_now(struct pair *pair, void *data)

@@ -38,7 +38,7 @@
 
 #include "tcpseald.h"
 
-#define DEADLINE_MS	8000		/* of the whole handshake */
+#define DEADLINE_MS	6000		/* of the whole handshake */
 #define RX_MARGIN_SECS	60		/* a receiver outlives its sender */
 #define IV_LEN		12
 #define KEY_MAX		32

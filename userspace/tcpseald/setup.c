@@ -109,8 +109,9 @@ static void undo(const struct conf *conf, size_t n)
 		ret = old ? tcpseal_link_new(kernel, &link) :
 			    tcpseal_link_del(kernel, &link);
 		if (ret)
-			log_error("cannot take back line %u: %s",
-				  conf->links[n].line, tcpseal_error(kernel));
+			log_error("%s:%u: cannot be taken back: %s",
+				  conf->name, conf->links[n].line,
+				  tcpseal_error(kernel));
 	}
 }
 
@@ -128,8 +129,9 @@ static int add_links(const struct conf *conf, char *error, size_t size)
 		ret = tcpseal_link_new(kernel, link);
 		if (!ret)
 			continue;
-		snprintf(error, size, "line %u: the kernel refuses the link: %s",
-			 conf->links[i].line, tcpseal_error(kernel));
+		snprintf(error, size, "%s:%u: the kernel refuses the link: %s",
+			 conf->name, conf->links[i].line,
+			 tcpseal_error(kernel));
 		undo(conf, i);
 		return ret;
 	}
@@ -170,8 +172,8 @@ int setup_apply(const struct setup *setup, const struct setup *before,
 		return ret;
 	if (setup->conf->kernel.has &&
 	    tcpseal_conf_set(kernel, &setup->conf->kernel)) {
-		snprintf(error, size, "the kernel refuses the limits: %s",
-			 tcpseal_error(kernel));
+		snprintf(error, size, "%s: the kernel refuses the limits: %s",
+			 setup->conf->name, tcpseal_error(kernel));
 		undo(setup->conf, setup->conf->links_n);
 		return -EINVAL;
 	}

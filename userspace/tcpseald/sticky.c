@@ -97,14 +97,19 @@ static void load_clock(void)
 		ident_set_clock_floor(seen);
 	fclose(file);
 	if (time(NULL) + 60 < (time_t)seen)
-		log_error("the clock is behind the time of the last run; certificates are judged by that time");
+		log_error("the clock is behind the time of the last run, which %s has; certificates are judged by that",
+			  path);
 }
 
+/* Not while it is so wrong that we ourselves would be expired */
 static void save_clock(void)
 {
 	char temp[PATH_MAX];
-	FILE *file = begin_file("clock", temp, sizeof(temp));
+	FILE *file;
 
+	if (ident_seconds_left(setup_now->ident) <= 0)
+		return;
+	file = begin_file("clock", temp, sizeof(temp));
 	if (!file)
 		return;
 	fprintf(file, "%llu\n", (unsigned long long)ident_now());

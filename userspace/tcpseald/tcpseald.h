@@ -52,6 +52,7 @@ struct conf_link {
 };
 
 struct conf {
+	char *name;			/* of the file, for errors */
 	char *cert, *key, *ca, *crl;
 	char *eku;			/* OID, "any", or NULL: TLS's own */
 	char *state;			/* directory */
@@ -240,7 +241,7 @@ struct session {
 	/* from the loop */
 	bool client;
 	bool exempt;			/* the socket is registered */
-	bool urgent;
+	bool known;			/* the peer proved itself before */
 	int fd;
 	struct tcpseal_addr here, there;	/* of the connection */
 	struct setup *setup;
@@ -309,11 +310,13 @@ struct pair {
 	struct event *timer;		/* to the next attempt */
 	enum pair_phase phase;
 	bool urgent;			/* segments wait */
+	bool urgent_last;		/* they did in the last attempt */
 	bool again;			/* asked for while an attempt ran */
 	bool live;			/* the kernel has keys */
 	bool judging;			/* after a change of trust */
 	bool complained;		/* the kernel holds a reason of ours */
 	unsigned int failures;
+	uint32_t said;			/* hash of the last sentence logged */
 	uint64_t due;			/* of the timer, 0: none */
 	uint64_t not_before, last_attempt, last_used;
 	uint64_t generation;

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Threads that run sessions; the loop submits, and is told when one is over. */
+/*
+ * Threads that run sessions; the loop submits, and is told when one is over.
+ * Peers that proved who they are before go first, and those that did not never
+ * have more than half of the threads: whoever only keeps us waiting cannot
+ * keep others from new keys.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,13 +25,14 @@ struct queue {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 /* under lock */
-static struct queue urgent, normal, finished;
+static struct queue known, strangers, finished;
+static unsigned int strangers_run;
 static struct session *running[THREADS_MAX];
 static unsigned int load;
 static bool stopping;
+static unsigned int threads_n;
 /* the loop's */
 static pthread_t threads[THREADS_MAX];
-static unsigned int threads_n;
 static int bell = -1;			/* rings when `finished` has some */
 static struct event *bell_event;
 static void (*on_done)(struct session *session);
@@ -58,19 +64,31 @@ static void ring(void)
 	(void)n;
 }
 
+/* The next that may run now */
+static struct session *next_session(void)
+{
+	struct session *session = take(&known);
+
+	if (session)
+		return session;
+	if (strangers_run >= (threads_n > 1 ? threads_n / 2 : 1))
+		return NULL;
+	session = take(&strangers);
+	strangers_run += !!session;
+	return session;
+}
+
 static void *worker(void *slot)
 {
 	struct session *session;
 
 	pthread_mutex_lock(&lock);
 	for (;;) {
-		while (!stopping && !urgent.head && !normal.head)
+		session = NULL;
+		while (!stopping && !(session = next_session()))
 			pthread_cond_wait(&work, &lock);
-		if (stopping)
-			break;
-		session = take(&urgent);
 		if (!session)
-			session = take(&normal);
+			break;
 		*(struct session **)slot = session;
 		pthread_mutex_unlock(&lock);
 		session_run(session);
@@ -80,6 +98,7 @@ static void *worker(void *slot)
 		close(session->fd);
 		session->fd = -1;
 		load--;
+		strangers_run -= !session->known;
 		put(&finished, session);
 		ring();
 	}
@@ -111,8 +130,8 @@ int worker_start(unsigned int n, void (*done)(struct session *session))
 	pthread_attr_t attr;
 	int ret = 0;
 
-	urgent.tail = &urgent.head;
-	normal.tail = &normal.head;
+	known.tail = &known.head;
+	strangers.tail = &strangers.head;
 	finished.tail = &finished.head;
 	on_done = done;
 	bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -125,9 +144,11 @@ int worker_start(unsigned int n, void (*done)(struct session *session))
 		n = THREADS_MAX;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_mutex_lock(&lock);
 	for (threads_n = 0; threads_n < n && !ret; threads_n += !ret)
 		ret = pthread_create(&threads[threads_n], &attr, worker,
 				     &running[threads_n]);
+	pthread_mutex_unlock(&lock);
 	pthread_attr_destroy(&attr);
 	return threads_n ? 0 : -ret;
 }
@@ -139,7 +160,7 @@ bool worker_submit(struct session *session)
 	pthread_mutex_lock(&lock);
 	room = load < QUEUE_MAX;
 	if (room) {
-		put(session->urgent ? &urgent : &normal, session);
+		put(session->known ? &known : &strangers, session);
 		load++;
 		pthread_cond_signal(&work);
 	}
@@ -184,7 +205,7 @@ static void cancel_all(void)
 	for (i = 0; i < threads_n; i++)
 		if (running[i])
 			hang_up(running[i]);
-	while ((session = take(&urgent)) || (session = take(&normal)))
+	while ((session = take(&known)) || (session = take(&strangers)))
 		put(&finished, session);
 }
 
