@@ -66,6 +66,35 @@ static enum tcpseal_verdict ingress_accept(struct tcpseal_net *tn,
 	return TCPSEAL_ACCEPT;
 }
 
+/**
+ * tcpseal_ingress_plain() - a segment that only looks sealed: is it plaintext?
+ * @tn: namespace
+ * @skb: as it came
+ * @seg: its shape
+ * @in: device it came in by
+ *
+ * Its SPI is known and its tag is wrong. On a pair that may be plain that is
+ * what an application chose to send, and it passes: injecting plaintext there
+ * needs no such disguise.
+ *
+ * Context: BH off, RCU. Return: true if it passes, and is counted.
+ */
+bool tcpseal_ingress_plain(struct tcpseal_net *tn, const struct sk_buff *skb,
+			   const struct tcpseal_seg *seg,
+			   const struct net_device *in)
+{
+	struct tcpseal_addrs a;
+	struct ingress_want w;
+
+	tcpseal_seg_addrs(skb, seg, false, &a);
+	if (!ingress_want(tn, &a, in, &w))
+		return true;
+	if (w.demand != TCPSEAL_MAY_PLAIN)
+		return false;
+	ingress_accept(tn, &w, skb, seg);
+	return true;
+}
+
 /*
  * A segment that looks sealed, on a pair that must be, and nobody here knows
  * its SPI: this host may have lost its state. Say so once, only where no
@@ -95,10 +124,10 @@ static enum tcpseal_drop ingress_why(struct tcpseal_net *tn,
 		unsigned int len = skb_is_gso(skb) ?
 				   skb_shinfo(skb)->gso_size : seg->payload;
 
-		if (tcpseal_record_shaped(hdr, len))
-			return TCPSEAL_DROP_UNKNOWN_SPI;
 		if (tcpseal_sa_find(tn, hdr->spi))
 			return TCPSEAL_DROP_MALFORMED;
+		if (tcpseal_record_shaped(hdr, len))
+			return TCPSEAL_DROP_UNKNOWN_SPI;
 	}
 	return w->pair && tcpseal_pair_has_rx(w->pair) ?
 	       TCPSEAL_DROP_PLAIN_IN : TCPSEAL_DROP_NO_KEY_IN;
@@ -153,6 +182,7 @@ static struct tcpseal_sa *ingress_sa(struct tcpseal_net *tn,
 	const struct tcpseal_record *hdr;
 	struct tcpseal_record _hdr;
 	unsigned int len = seg->payload;
+	struct tcpseal_sa *sa;
 
 	if (len < TCPSEAL_OVERHEAD)
 		return NULL;
@@ -161,7 +191,8 @@ static struct tcpseal_sa *ingress_sa(struct tcpseal_net *tn,
 	hdr = skb_header_pointer(skb, seg->hlen, sizeof(_hdr), &_hdr);
 	if (!hdr || !tcpseal_record_shaped(hdr, len))
 		return NULL;
-	return tcpseal_sa_find(tn, hdr->spi);
+	sa = tcpseal_sa_find(tn, hdr->spi);
+	return sa && hdr->lane < sa->lanes ? sa : NULL;
 }
 
 static enum tcpseal_verdict ingress_odd(struct tcpseal_net *tn,
@@ -237,7 +268,8 @@ enum tcpseal_verdict tcpseal_ingress(struct tcpseal_net *tn,
 		return ingress_odd(tn, skb, &a, state, shape);
 
 	sa = ingress_sa(tn, skb, &seg);
-	if (!sa)
+	if (!sa || (READ_ONCE(sa->state) == TCPSEAL_SA_STATE_TOMBSTONE &&
+		    !tcpseal_sa_covers(sa, &a)))
 		return ingress_plain(tn, skb, &seg, &a, state);
 	if (READ_ONCE(sa->state) != TCPSEAL_SA_STATE_TOMBSTONE) {
 		if (tcpseal_sa_may_open(sa))

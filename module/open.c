@@ -291,9 +291,34 @@ static void open_after(struct tcpseal_job *job, struct sk_buff *list)
 	tcpseal_sa_opened(job->sa);
 }
 
+/*
+ * Nothing in it was made with the key, and not because of noise: it may be
+ * plaintext that happens to look sealed.
+ */
+static bool open_none(const struct tcpseal_job *job)
+{
+	unsigned int i;
+
+	if (job->err)
+		return false;
+	for (i = 0; i < job->nr; i++)
+		if (job->recs[i].why != TCPSEAL_DROP_BAD_TAG &&
+		    job->recs[i].why != TCPSEAL_DROP_MALFORMED)
+			return false;
+	return true;
+}
+
 static void open_finish(struct tcpseal_job *job)
 {
-	struct sk_buff *list = open_emit(job);
+	struct sk_buff *list;
+
+	if (open_none(job) && tcpseal_ingress_plain(job->tn, job->skb,
+						    &job->seg,
+						    job->state.in)) {
+		tcpseal_rest(job->skb, &job->state);
+		return;
+	}
+	list = open_emit(job);
 
 	if (!list) {
 		kfree_skb(job->skb);
@@ -382,12 +407,10 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 	struct tcpseal_job *job;
 	struct sk_buff *list;
 
+	/* the caller looked at it: shape and lane are right */
 	hdr = skb_header_pointer(skb, seg->hlen, sizeof(_hdr), &_hdr);
-	if (!hdr || hdr->lane >= sa->lanes) {
-		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_MALFORMED,
-			     nr);
+	if (WARN_ON_ONCE(!hdr))
 		return TCPSEAL_DROP;
-	}
 	job = open_job(sa, skb, seg, nr);
 	if (!job) {
 		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_NO_MEMORY,
@@ -406,6 +429,11 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 
 	if (tcpseal_job_run(job) == -EINPROGRESS)
 		return TCPSEAL_STOLEN;
+	if (open_none(job) &&
+	    tcpseal_ingress_plain(tn, skb, seg, state->in)) {
+		tcpseal_job_free(job);
+		return TCPSEAL_ACCEPT;
+	}
 	list = open_emit(job);
 	if (list) {
 		open_after(job, list);

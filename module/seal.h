@@ -13,6 +13,11 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 				  struct tcpseal_seg *seg, struct sock *sk);
 void tcpseal_xmit(struct net *net, struct sock *sk, struct sk_buff *skb);
 
+/* ingress.c */
+bool tcpseal_ingress_plain(struct tcpseal_net *tn, const struct sk_buff *skb,
+			   const struct tcpseal_seg *seg,
+			   const struct net_device *in);
+
 /* open.c */
 enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 				  struct tcpseal_sa *sa, struct sk_buff *skb,

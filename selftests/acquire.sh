@@ -10,11 +10,6 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-syn_retransmissions()
-{
-	on "$1" nstat -asz TcpExtTCPSynRetrans | awk '$1 == "TcpExtTCPSynRetrans" { print $2 }'
-}
-
 # first TEXT CLIENT SERVER-ADDRESS
 first()
 {
@@ -24,7 +19,7 @@ first()
 	ktap_print_msg "$text: connected after $(jq .connect_ms "$TMP/pat.json") ms"
 	check "$text: its SYN was held" has_grown "$client" before note.held
 	check "$text: nothing was retransmitted" pat_is '.retrans == 0'
-	check "$text: no SYN retransmission" is "$(syn_retransmissions "${!client}")" 0
+	check "$text: no SYN retransmission" is "$(of_stack "${!client}" TcpExtTCPSynRetrans)" 0
 	check "$text: the pair is sealed" peer_is "$client" "$address" state sealed
 	check "$text: with TLS's key group" contains "$(peer "$client" "$address" tx.kex)" 25519
 	check "$text: the certificate's name is known" contains a/b/ "/$(peer "$client" "$address" tx.cert_name)/"
@@ -49,7 +44,7 @@ refused_at_once()
 	contains "$error" "No route to host" && at_most "$(jq .connect_ms "$TMP/pat.json")" $((10000 * SLOW))
 }
 
-begin nstat
+begin
 load_module
 topo_up
 tap_start ra "$R" ra

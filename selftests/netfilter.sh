@@ -298,7 +298,7 @@ taps_down()
 	check "$1: the same on its other side" all_sealed rb
 }
 
-begin nft conntrack nstat python3
+begin nft conntrack python3
 modprobe -a nft_ct nft_nat nft_queue nft_synproxy nft_redir nfnetlink_queue \
 	nft_chain_nat br_netfilter 2>/dev/null
 load_module

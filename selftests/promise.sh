@@ -115,7 +115,7 @@ good()
 received()
 {
 	# Tcp and Tcp6 are counted together
-	on_b nstat -asz TcpInSegs | awk '$1 == "TcpInSegs" { print $2 }'
+	of_stack "$B" TcpInSegs
 }
 
 # expect TEXT delivered|refused COUNTER[,COUNTER]|- COMMAND...: verdict and counter
@@ -131,7 +131,7 @@ cell()
 {
 	local verdict=$1 counter=$2 had
 	shift 2
-	snap cell
+	seal_b stats >"$TMP/cell.B"
 	had=$(received)
 	"$@" || return
 	if [ "$verdict" = delivered ]; then
@@ -351,7 +351,6 @@ event_seen()
 }
 
 begin
-need nstat
 load_module
 topo_up
 events

@@ -45,7 +45,7 @@ keys_of_c()
 
 received()
 {
-	on_b nstat -asz TcpInSegs | awk '$1 == "TcpInSegs" { print $2 }'
+	of_stack "$B" TcpInSegs
 }
 
 # record FROM TO COUNTER [OPTIONS...]
@@ -62,7 +62,8 @@ refused_for()
 	shift
 	snap before
 	had=$(received)
-	"$@" && busywait 3000 has_grown "$host" before drop.selector || {
+	"$@" || return
+	busywait 3000 has_grown "$host" before drop.selector || {
 		echo "counted:" "$(growth "$host" before)"
 		return 1
 	}
@@ -88,7 +89,7 @@ event_names()
 	}
 }
 
-begin python3 nstat
+begin python3
 python3 -c 'import yaml' 2>/dev/null || ktap_skip_all "python3 has no yaml"
 load_module
 topo_up
