@@ -115,8 +115,9 @@ static void job_unpark(struct tcpseal_job *job)
 	job->ops->finish(job);
 	rcu_read_unlock();
 	netdev_put(job->state.in, &job->tracker);
+	/* a SYN-ACK's is a request */
 	if (job->state.sk)
-		sock_put(job->state.sk);
+		sock_gen_put(job->state.sk);
 	tcpseal_job_free(job);
 	/* last: the SA may go now; only its address is used to wake */
 	if (atomic_dec_return_release(&sa->parked) == 0)

@@ -8,6 +8,7 @@
  * whole egress decision again; nothing ever leaves here in plain.
  */
 #include <linux/slab.h>
+#include <net/inet_hashtables.h>
 #include <net/tcp.h>
 #include "hold.h"
 #include "segment.h"
@@ -55,8 +56,9 @@ static void held_unlink(struct tcpseal_hold *hold, struct tcpseal_held *h)
 static void held_free(struct tcpseal_held *h)
 {
 	kfree_skb(h->skb);
+	/* a SYN-ACK's is a request */
 	if (h->sk)
-		sock_put(h->sk);
+		sock_gen_put(h->sk);
 	tcpseal_pair_put(h->pair);
 	kfree(h);
 }

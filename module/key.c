@@ -51,6 +51,27 @@ err_free:
 }
 
 /**
+ * tcpseal_key_warm_up() - have the ciphers at hand
+ *
+ * The first allocation loads modules and runs their self-tests, which takes
+ * longer than TCP waits for an answer to its SYN: not while one is held.
+ *
+ * Context: process, may sleep; at module init.
+ */
+void tcpseal_key_warm_up(void)
+{
+	static const u32 masks[] = { 0, CRYPTO_ALG_ASYNC };
+	struct crypto_aead *tfm;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(masks); i++) {
+		tfm = crypto_alloc_aead("gcm(aes)", 0, masks[i]);
+		if (!IS_ERR(tfm))
+			crypto_free_aead(tfm);
+	}
+}
+
+/**
  * tcpseal_key_alloc() - set up the ciphers of one SA
  * @aead: AES-256-GCM or AES-128-GCM
  * @driver: name for the crypto API, "" for gcm(aes)

@@ -13,6 +13,7 @@ static int __init tcpseal_init(void)
 {
 	int err;
 
+	tcpseal_key_warm_up();
 	err = tcpseal_net_init();
 	if (err)
 		return err;

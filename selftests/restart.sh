@@ -26,7 +26,7 @@ network_up()
 	must cable "$A" a0 "$R" ra
 	must host_up "$R" ra 10.1.0.1/24 fd00:1::1/64
 	must host_up "$A" a0 $A4/24 $A6/64 10.1.0.1 fd00:1::1
-	must ip -n "$R" link add sw type bridge
+	must ip -n "$R" link add sw address 02:00:00:00:00:01 type bridge mcast_snooping 0
 	must host_up "$R" sw 10.2.0.1/24 fd00:2::1/64
 	must router_on "$R"
 }
@@ -43,12 +43,18 @@ plug()
 		host_up "${!1}" "$card" "${!address4}/24" "${!address6}/64" 10.2.0.1 fd00:2::1
 }
 
+# A daemon that the shell need not tell of when it is killed
+started()
+{
+	daemon_start "$1" && disown "$(cat "$TMP/daemon-$1.pid")"
+}
+
 # boot HOST: as units of a system are ordered, daemon and servers first, then the
 # network
 boot()
 {
 	setup_ns "$1"
-	daemon_start "$1" && serve "${!1}" && plug "$1"
+	started "$1" && serve "${!1}" && plug "$1"
 }
 
 # power_off HOST: no goodbye of any kind
@@ -193,7 +199,7 @@ ready()
 restarted()
 {
 	: >"$TMP/daemon-$1.log"
-	daemon_start "$1" && slowwait 10 ready "$1"
+	started "$1" && slowwait 10 ready "$1"
 }
 
 # A loses its keys of that peer, and of no other
@@ -268,7 +274,7 @@ must cert_for C $C4,$C6
 links_conf A B require | conf_for A
 links_conf B A require | conf_for B
 links_conf B A require | conf_for C
-must daemon_start A
+must started A
 tap_start ra "$R" ra
 must boot B
 must boot C
