@@ -9,6 +9,7 @@
  */
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
+#include <net/inet_hashtables.h>
 #include "aead.h"
 #include "stats.h"
 
@@ -217,6 +218,8 @@ int tcpseal_job_request(struct tcpseal_job *job, bool must_sync,
 	struct crypto_aead *tfm = tcpseal_key_tfm(job->sa->key, must_sync);
 	int err;
 
+	if (unlikely(tcpseal_key_is_slow(job->sa->key, tfm)))
+		tcpseal_note(job->tn, TCPSEAL_NOTE_SYNC_CIPHER, 1);
 	sg_set_buf(&job->ssg[0], job->aad, job->aad_len);
 	sg_set_buf(&job->dsg[0], job->aad, job->aad_len);
 	sg_unmark_end(&job->ssg[0]);

@@ -120,6 +120,26 @@ static enum tcpseal_verdict egress_decide(struct tcpseal_net *tn,
 	return TCPSEAL_DROP;
 }
 
+/*
+ * The usual case at one look-up: a pair whose key is just these addresses and
+ * whose link is the most specific one for them. A pair without a link, or one
+ * that stands for a gateway, says nothing about them.
+ */
+static struct tcpseal_pair *egress_exact(struct tcpseal_net *tn,
+					 const struct tcpseal_addrs *a)
+{
+	struct tcpseal_pair *pair = tcpseal_pair_find(tn, a, NULL);
+	const struct tcpseal_link *link;
+
+	if (!pair)
+		return NULL;
+	link = rcu_dereference(pair->link);
+	if (!link || link->has_via ||
+	    link->flags & TCPSEAL_LINK_FLAG_FORWARD)
+		return NULL;
+	return pair;
+}
+
 /* The pair of an outgoing segment; @pass says what to do without one. */
 static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 					const struct sk_buff *skb,
@@ -132,7 +152,7 @@ static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 
 	*pass = TCPSEAL_ACCEPT;
 	if (!skb->skb_iif)
-		pair = tcpseal_pair_find(tn, a, NULL);
+		pair = egress_exact(tn, a);
 	if (pair)
 		return pair;
 	link = egress_link(tn, skb, a);

@@ -35,11 +35,9 @@ static bool ingress_want(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
 			 const struct net_device *in, struct ingress_want *w)
 {
 	w->link = tcpseal_link_lookup(tn, a);
+	if (!w->link || !ingress_ours(tn, w->link, a, in))
+		return false;
 	w->pair = tcpseal_pair_find(tn, a, w->link);
-	if (!w->link && !w->pair)
-		return false;
-	if (w->link && !ingress_ours(tn, w->link, a, in))
-		return false;
 	if (w->pair)
 		w->demand = tcpseal_pair_demand(w->pair);
 	else
@@ -104,7 +102,7 @@ static void ingress_state_loss(struct tcpseal_net *tn,
 			       struct ingress_want *w,
 			       const struct tcpseal_addrs *a)
 {
-	if (!w->pair && w->link)
+	if (!w->pair)
 		w->pair = tcpseal_pair_make(tn, a, w->link);
 	if (w->pair && !tcpseal_pair_has_rx(w->pair))
 		tcpseal_pair_acquire(w->pair, TCPSEAL_ACQUIRE_WHY_STATE_LOSS);

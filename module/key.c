@@ -155,6 +155,17 @@ struct crypto_aead *tcpseal_key_tfm(struct tcpseal_key *key, bool must_sync)
 }
 
 /**
+ * tcpseal_key_is_slow() - is this the cipher for moments without SIMD?
+ * @key: the key
+ * @tfm: from tcpseal_key_tfm()
+ */
+bool tcpseal_key_is_slow(const struct tcpseal_key *key,
+			 const struct crypto_aead *tfm)
+{
+	return tfm == key->sync;
+}
+
+/**
  * tcpseal_key_reqsize() - bytes of private request memory its ciphers need
  * @key: the key
  */

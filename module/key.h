@@ -31,6 +31,8 @@ struct tcpseal_key *tcpseal_key_alloc(enum tcpseal_aead aead,
 void tcpseal_key_free(struct tcpseal_key *key);
 /* The cipher for this CPU now: SIMD if usable, else the synchronous one. */
 struct crypto_aead *tcpseal_key_tfm(struct tcpseal_key *key, bool must_sync);
+bool tcpseal_key_is_slow(const struct tcpseal_key *key,
+			 const struct crypto_aead *tfm);
 /* Largest crypto_aead_reqsize() of its ciphers. */
 unsigned int tcpseal_key_reqsize(const struct tcpseal_key *key);
 /* Nonce of (lane, counter) into TCPSEAL_IV_LEN bytes. */

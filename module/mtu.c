@@ -289,8 +289,11 @@ static struct tcpseal_pair *quote_pair(struct tcpseal_net *tn,
 				       const struct quote *q)
 {
 	struct tcpseal_link *link = tcpseal_link_lookup(tn, &q->a);
-	struct tcpseal_pair *pair = tcpseal_pair_find(tn, &q->a, link);
+	struct tcpseal_pair *pair;
 
+	if (!link)
+		return NULL;
+	pair = tcpseal_pair_find(tn, &q->a, link);
 	if (!pair || tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)
 		return NULL;
 	return pair;

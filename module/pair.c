@@ -379,8 +379,11 @@ bool tcpseal_pair_acquire(struct tcpseal_pair *pair,
 	unsigned long backoff = READ_ONCE(pair->backoff_until);
 	bool plain = READ_ONCE(pair->demand) == TCPSEAL_MAY_PLAIN;
 
-	if (!link || link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL)
+	if (!link)
 		return false;
+	/* nobody to ask; a key may still be typed in time */
+	if (link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL)
+		return true;
 	if (backoff && time_before(now, backoff) &&
 	    why != TCPSEAL_ACQUIRE_WHY_OPERATOR)
 		return false;

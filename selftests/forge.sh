@@ -143,8 +143,10 @@ too_old()
 	must snap before
 	rm "$TMP/gate"
 	wait $pid || cat "$TMP/replay.out"
-	check "a capture from before the window is refused as too-old" \
-		busywait 3000 refused_as B $TIMES too-old
+	# the first of them makes the window larger, as it is authentic
+	check "a capture from before the window is refused as too-old, then as replayed" \
+		busywait 3000 refused_as B $TIMES too-old replay
+	check "the first of it as too-old" has_grown B before drop.too-old
 	check "the connection goes on after it" stream_moves live
 	check "and ends well" stream_end live
 }

@@ -68,10 +68,7 @@ nothing_refused()
 {
 	local host
 	for host in A B; do
-		[ -z "$(growth "$host" before | grep '^drop')" ] || {
-			growth "$host" before
-			return 1
-		}
+		! growth "$host" before | grep '^drop' || return
 	done
 }
 
@@ -84,7 +81,7 @@ all_shapes()
 		must snap before
 		check "$1, IPv$f: an unknown SPI" shapes "${!address}" 4711
 		for spi in $2; do
-			check "$1, IPv$f: an SPI that the receiver knows ($spi)" shapes "${!address}" "${!spi}"
+			check "$1, IPv$f: an SPI that the receiver knows" shapes "${!address}" "$spi"
 		done
 		check "$1, IPv$f: nothing was dropped" nothing_refused
 	done
@@ -99,23 +96,22 @@ must echo_up
 must seal_b link add $NET_B4 10.77.0.0/16 mode require keys manual
 OTHER=$(random_spi)
 must seal_b sa add dir in local $B4 peer 10.77.0.1 spi "$OTHER" key "$(hex 32)" iv "$(hex 12)"
-all_shapes "no link" OTHER
+all_shapes "no link" "$OTHER"
 
 must add_links "$B" B A audit keys manual
-all_shapes "audit at the receiver" OTHER
+all_shapes "audit at the receiver" "$OTHER"
 
 # keys are there as after a rehearsal, and not used
 must add_links "$A" A B audit keys manual
 must sa_both 4
 OWN4=$SPI_AB
 must sa_both 6
-OWN6=$SPI_AB
-all_shapes "audit on both" "OTHER OWN4 OWN6"
+all_shapes "audit on both" "$OTHER $OWN4 $SPI_AB"
 
 must seal_a sa flush
 must seal_b sa flush
-must seal_a link flush --force
-must seal_b link flush --force
+must seal_a link flush --force --weaken
+must seal_b link flush --force --weaken
 must add_links "$B" B A prefer keys manual
 all_shapes "prefer at the receiver" ""
 ktap_finished

@@ -11,7 +11,8 @@
 #	clear                      10.1.1.7       clear
 #	audit, prefer (no peer)    10.1.2.7 .3.7  pair is plain
 #	sealed                     10.1.4.7       require, keys both ways
-#	nokey                      10.1.5.7       require, no key
+#	nokey                      10.1.5.7       require, no key, and nobody negotiates
+#	manual                     10.1.8.7       require, no key was typed in
 #	rxonly                     10.1.7.7       require, no key to send
 #
 # Events come from the router as raw packets; each in-row is one segment to a
@@ -20,7 +21,7 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-declare -A NUMBER=([clear]=1 [audit]=2 [prefer]=3 [sealed]=4 [nokey]=5 [expired]=6 [rxonly]=7 [nolink]=9)
+declare -A NUMBER=([clear]=1 [audit]=2 [prefer]=3 [sealed]=4 [nokey]=5 [expired]=6 [rxonly]=7 [manual]=8 [nolink]=9)
 declare -A SPIS KEYS IVS COUNTERS
 PORT=4001
 
@@ -73,23 +74,24 @@ tombstone()
 
 columns_up()
 {
-	local column mode
+	local column mode keys
 	b=B$family b=${!b}
 	local_net=NET_B$family local_net=${!local_net}
-	for column in clear audit prefer sealed nokey rxonly expired nolink; do
+	for column in clear audit prefer sealed nokey manual rxonly expired nolink; do
 		must ip -n "$R" route add blackhole "$(prefix $column)"
+		mode=$column keys=manual
 		case $column in
 		nolink) continue ;;
-		sealed | nokey | rxonly | expired) mode=require ;;
-		*) mode=$column ;;
+		nokey) mode=require keys=negotiated ;;
+		sealed | manual | rxonly | expired) mode=require ;;
 		esac
-		must seal_b link add "$local_net" "$(prefix $column)" mode $mode keys manual
+		must seal_b link add "$local_net" "$(prefix $column)" mode $mode keys $keys
 	done
 	must key_in audit
 	must key_in sealed
 	must key_out sealed
 	must key_in rxonly
-	must tombstone nokey
+	must tombstone rxonly
 }
 
 # raw COLUMN OPTIONS...: one packet of that peer to B
@@ -190,21 +192,21 @@ out()
 	tap_some out "$2"
 }
 
+# error_said COLUMN COUNTERS: the socket is told, the segments are counted
 error_said()
 {
-	snap cell
-	connect nokey
-	jq -r .why "$TMP/connect.json"
-	grep -q 'No route to host' "$TMP/connect.json" || return
-	is "$(($(grown B cell drop.hold-timeout) + $(grown B cell drop.no-key) > 0))" 1 || return
-	has_grown B cell note.held
+	seal_b stats >"$TMP/cell.B"
+	connect "$1"
+	contains "$(jq -r .why "$TMP/connect.json")" "No route to host" || return
+	one_has_grown "$2" && return
+	echo "none of $2; B counts:" "$(growth B cell)"
+	return 1
 }
 
-# hold_leaks: nothing of it was seen
 nothing_out()
 {
-	tap_start out "$R" rb -d in -f "$b" -t "$(peer_of nokey)"
-	connect nokey
+	tap_start out "$R" rb -d in -f "$b" -t "$(peer_of "$1")"
+	connect "$1"
 	tap_stop out
 	tap_is out tcp_frames 0
 }
@@ -294,18 +296,33 @@ rows_out()
 	done
 	check "IPv$family: TCP out, sealed: a record" out sealed syn
 	check "IPv$family: TCP out, sealed: nothing plain" tap_is out plain 0
-	check "IPv$family: TCP out, required without a key: held, dropped, the socket told" error_said
-	check "IPv$family: TCP out, required without a key: nothing leaves" nothing_out
+	check "IPv$family: TCP out, required without a key: held, dropped, the socket told" \
+		error_said nokey drop.hold-timeout
+	check "IPv$family: TCP out, required without a manual key: dropped, the socket told" \
+		error_said manual drop.no-key,drop.hold-timeout
+	check "IPv$family: TCP out, required without a key: nothing leaves" nothing_out nokey
+	check "IPv$family: TCP out, required without a manual key: nothing leaves" nothing_out manual
 }
 
-# hard limits: an SA of one second, and one of 100 bytes
+# hard limits: an SA of one second; and one of 100 KB, from A, which has a real
+# peer to use it up
 limits()
 {
+	local a=A$family
 	must key_in expired hard-secs 1
-	must key_out expired hard-bytes 1
 	check "IPv$family: the receiving SA reaches its hard time" slowwait 10 gone expired
-	expect "record of an expired SA" refused "drop.$1" good expired
-	check "IPv$family: volume used up: dropped and counted" out_of_volume
+	expect "record of an expired SA" refused drop.expired,drop.tombstone good expired
+	must seal_b link add "$local_net" "${!a}/$([ "$family" = 4 ] && echo 32 || echo 128)" mode require keys manual
+	must add_links "$A" A B require keys manual
+	SPI_AB=$(random_spi) KEY_AB=$(hex 32) IV_AB=$(hex 12)
+	SPI_BA=$(random_spi) KEY_BA=$(hex 32) IV_BA=$(hex 12)
+	must seal_b sa add dir in local "$b" peer "${!a}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB"
+	must seal_a sa add dir in local "${!a}" peer "$b" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA"
+	must seal_b sa add dir out local "$b" peer "${!a}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA"
+	must seal_a sa add dir out local "${!a}" peer "$b" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" \
+		hard-bytes 100000
+	check "IPv$family: volume used up: dropped and counted, nothing plain" out_of_volume
+	seal_a link flush --force --weaken
 }
 
 # is the SA of that column no longer one that opens?
@@ -317,13 +334,26 @@ gone()
 
 out_of_volume()
 {
-	snap cell
-	tap_start out "$R" rb -d in -f "$b" -t "$(peer_of expired)"
-	# its segments carry no byte; what counts against the limit are records too
-	on_b timeout $((3 * SLOW)) "$TOOLS/tcp_pat" client "$(peer_of expired)" -T 2 -o "$TMP/connect.json"
+	local sent
+	snap volume
+	serve "$B"
+	tap_start out "$R" ra -d in
+	stream volume "$A" "$b" -u 1000000
+	slowwait 10 volume_refused
+	sent=$(grown A volume total.sealed_bytes)
+	kill -KILL "$(cat "$TMP/stream-volume.pid")"
 	tap_stop out
-	tap_is out plain 0 || return
-	is "$(($(grown B cell drop.expired) + $(grown B cell drop.no-key) + $(grown B cell drop.hold-timeout) > 0))" 1
+	serve_stop "$B"
+	volume_refused || {
+		echo "A counts:" "$(growth A volume)"
+		return 1
+	}
+	at_most "$sent" 110000 && tap_is out plain 0
+}
+
+volume_refused()
+{
+	[ "$(grown A volume drop.expired)" -gt 0 ]
 }
 
 # The daemon would hear of it: one event each
@@ -358,7 +388,7 @@ for family in 4 6; do
 	columns_up
 	rows_in
 	rows_out
-	limits expired
+	limits
 done
 check "an event about plaintext on a sealed pair" event_seen '"reason": *"plain-in"'
 check "an event about a key used for another address" event_seen '"reason": *"selector"'

@@ -163,8 +163,8 @@ int nl_talk(struct tcpseal *ts, struct nlmsghdr *nlh, nl_reply_cb cb,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return nl_fail(ts, errno == EAGAIN ? -ETIMEDOUT : -errno,
-				       NULL);
+			return nl_fail(ts, errno == EAGAIN ? -ETIMEDOUT :
+							     -errno, NULL);
 		left = n;
 		for (in = (const void *)ts->buf; mnl_nlmsg_ok(in, left);
 		     in = mnl_nlmsg_next(in, &left)) {

@@ -85,7 +85,7 @@ static void finish(struct dial *dial, const struct session *session)
 	hang_up(dial);
 	free(dial);
 	dials_n--;
-	pairs_dialled(pair, session);
+	outcome_dialled(pair, session);
 }
 
 /* Ends without having got as far as a session */
@@ -135,7 +135,8 @@ static int begin(struct dial *dial)
 		if (bind(dial->fd, (struct sockaddr *)&ss, size) < 0)
 			return -errno;
 	}
-	if (dial->exempt && tcpseal_ctrl_new(kernel, dial->fd, port))
+	if (dial->exempt && kernel_there() &&
+	    tcpseal_ctrl_new(kernel, dial->fd, port))
 		log_warn("a control connection is not exempt: %s",
 			 tcpseal_error(kernel));
 	size = make_sockaddr(remote, port, &ss);

@@ -50,7 +50,7 @@ static void links_settled(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd, (void)what, (void)data;
 	if (kernel && !links_refresh())
-		pairs_links_changed();
+		attempt_links_changed();
 }
 
 static int handle(const struct tcpseal_event *ev, void *data)
@@ -58,10 +58,10 @@ static int handle(const struct tcpseal_event *ev, void *data)
 	(void)data;
 	switch (ev->cmd) {
 	case TCPSEAL_CMD_ACQUIRE_NTF:
-		pairs_want(&ev->local, &ev->remote, ev->why);
+		attempt_want(&ev->local, &ev->remote, ev->why);
 		break;
 	case TCPSEAL_CMD_EXPIRE_NTF:
-		pairs_expired(ev);
+		attempt_expired(ev);
 		break;
 	case TCPSEAL_CMD_TAMPER_NTF:
 		log_tamper(ev);
@@ -125,9 +125,9 @@ void kernel_poll_wants(void)
 		return;
 	for (i = 0; i < wants.n; i++) {
 		pair = &wants.pair[i];
-		pairs_want(&pair->local, &pair->remote,
-			   TCPSEAL_HAS(pair, PAIR_WHY) ? pair->why :
-			   TCPSEAL_ACQUIRE_WHY_TRAFFIC);
+		attempt_want(&pair->local, &pair->remote,
+			     TCPSEAL_HAS(pair, PAIR_WHY) ? pair->why :
+			     TCPSEAL_ACQUIRE_WHY_TRAFFIC);
 	}
 }
 
@@ -200,8 +200,8 @@ static int begin_again(void)
 		kernel_close();
 		return -ENOMEM;
 	}
-	pairs_links_changed();
-	pairs_greet();
+	attempt_links_changed();
+	sticky_greet();
 	return 0;
 }
 

@@ -128,10 +128,10 @@ static void describe_sa(const struct run *r, struct tcpseal_sa *sa)
 	sa->mode_local = r->ours.mode;
 	sa->mode_peer = r->theirs.mode;
 	memcpy(sa->cert_fingerprint, s->peer.fingerprint, 32);
-	strcpy(sa->cert_serial, s->peer.serial);
-	strcpy(sa->cert_issuer, s->peer.issuer);
-	strcpy(sa->cert_name, s->peer.name);
-	strcpy(sa->kex, s->kex);
+	memcpy(sa->cert_serial, s->peer.serial, sizeof(sa->cert_serial));
+	memcpy(sa->cert_issuer, s->peer.issuer, sizeof(sa->cert_issuer));
+	memcpy(sa->cert_name, s->peer.name, sizeof(sa->cert_name));
+	memcpy(sa->kex, s->kex, sizeof(sa->kex));
 	sa->has = TCPSEAL_BIT(SA_DIR) | TCPSEAL_BIT(SA_LOCAL) |
 		  TCPSEAL_BIT(SA_PEER) | TCPSEAL_BIT(SA_SPI) |
 		  TCPSEAL_BIT(SA_AEAD) | TCPSEAL_BIT(SA_KEY) |
@@ -248,16 +248,18 @@ static uint64_t next_generation(void)
 	return g;
 }
 
-int keys_install(struct run *r)
+int keys_begin(struct run *r)
 {
-	int ret;
-
 	r->s->generation = next_generation();
 	r->flight = flight_enter(&r->s->local, &r->s->there,
 				 lower_here(r->s) == r->s->client);
-	if (!r->flight)
-		return run_end(r, SESSION_FAILED, "out of memory");
-	ret = derive(r);
+	return r->flight ? 0 : run_end(r, SESSION_FAILED, "out of memory");
+}
+
+int keys_install(struct run *r)
+{
+	int ret = derive(r);
+
 	return ret ? ret : install_both(r);
 }
 

@@ -23,8 +23,8 @@
 #define FIRST_BYTE_MS	3000
 #define WAIT_MS		5000		/* for its turn */
 #define GUESTS_MAX	1024		/* admitted, nothing said yet */
-#define PER_SOURCE_MAX	8		/* of one address; one of them in a worker */
-#define PATIENCE_MS	1000		/* with a session whose peer began anew */
+#define PER_SOURCE_MAX	8		/* of one address */
+#define PATIENCE_MS	1000		/* with what the peer gave up */
 #define LOAD_KNOWN	512		/* sessions in workers, a thread */
 #define LOAD_NEW	64
 #define TURNED_MAX	256		/* remembered, see listen_retry() */
@@ -131,7 +131,7 @@ void listen_retry(void)
 		local = links_pair_local(link, &turned[i].here);
 		pair = pairs_find_or_add(&local, &turned[i].there);
 		if (pair)
-			pairs_want_in(pair, random_u32() % 50);
+			attempt_want_in(pair, random_u32() % 50);
 		turned[i] = turned[--n];
 		turned_n = n;
 		i--;
@@ -335,7 +335,7 @@ static void knock(evutil_socket_t from_fd, short what, void *data)
 void listen_done(struct session *session)
 {
 	guest_free(session->owner);
-	pairs_served(session);
+	outcome_served(session);
 	next_turn(&session->there);
 	session_free(session);
 }

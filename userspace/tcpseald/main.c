@@ -3,10 +3,10 @@
  * tcpseald - negotiates the keys that tcpseal.ko seals with.
  *
  * Concurrency. One thread runs the event loop and owns almost everything:
- * the table of pairs and their timers (pairs.c), the sticky memory, the
- * netlink handle `kernel` and the socket of its events (kernel.c), listeners
- * and the connections that have not said anything yet (listen.c), and
- * connections on their way out (dial.c). None of it is locked.
+ * the table of pairs and their timers (pairs.c, attempt.c), the sticky
+ * memory, the netlink handle `kernel` and the socket of its events (kernel.c),
+ * the listener and the connections that have not said anything yet
+ * (listen.c), and connections on their way out (dial.c). None of it is locked.
  *
  * Public-key cryptography takes milliseconds, and a peer may take seconds to
  * answer. So a connected socket with something to read is given, as a struct
@@ -17,8 +17,8 @@
  * links, both never changed once they are made but replaced by the loop, and
  * a netlink handle of its own. When it is over, the session goes back to the
  * loop through a queue and an eventfd, and the loop decides what follows. The
- * keys never leave the worker: they are in its stack frame and in the message
- * to the kernel, and both are wiped.
+ * keys never leave the worker: they are in its memory of that one session and
+ * in the message to the kernel, and both are wiped.
  *
  * Shared between workers are the queues of the pool, the list of handshakes
  * that run (flight.c), and the number of the next generation; each has its
@@ -97,7 +97,8 @@ static void be_discreet(void)
 	setrlimit(RLIMIT_CORE, &none);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
 		log_debug("memory is not locked: %s", strerror(errno));
-	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < FILES_WANTED) {
+	if (!getrlimit(RLIMIT_NOFILE, &files) &&
+	    files.rlim_cur < FILES_WANTED) {
 		files.rlim_cur = files.rlim_max < FILES_WANTED ?
 				 files.rlim_max : FILES_WANTED;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -251,8 +252,8 @@ int main(int argc, char *argv[])
 		stop();
 		return EXIT_FAILURE;
 	}
-	pairs_adopt();
-	pairs_greet();
+	sas_adopt();
+	sticky_greet();
 	kernel_poll_wants();
 	log_info("ready, %zu links from %s, %u threads",
 		 setup_now->conf->links_n, conf_file, worker_threads());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What systemd wants to know, as datagrams; sd_notify(3) without its library. */
+/* What systemd wants to know, as datagrams: sd_notify(3) by hand. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -32,7 +32,7 @@ int run_end(struct run *r, enum session_result result, const char *format, ...)
  *
  * talk.c: the connection.
  */
-int talk_tls(struct run *r);		/* handshake, and what must be true of it */
+int talk_tls(struct run *r);		/* handshake, and its rules */
 int talk_send(struct run *r, const uint8_t *msg, size_t len);
 /* The next message, which must be of this type; "doing" is for the reason */
 int talk_receive(struct run *r, enum wire_type type, uint8_t *msg, size_t *len,
@@ -42,6 +42,7 @@ void talk_why(struct run *r, enum wire_notice_code code);
 void talk_end(struct run *r);
 
 /* keys.c: from the two HELLOs to keys in the kernel. */
+int keys_begin(struct run *r);		/* the pair is known */
 int keys_install(struct run *r);
 /* The peer receives: send with the new key, unless another goes first */
 int keys_use(struct run *r);

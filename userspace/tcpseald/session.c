@@ -52,9 +52,9 @@ static int judge_chain(struct run *r)
 	struct session *s = r->s;
 	char why[REASON_LEN];
 
-	if (ident_judge(s->setup->ident, r->peer,
-			SSL_get_peer_cert_chain(r->ssl), !s->client, why,
-			sizeof(why)))
+	if (judge_cert(s->setup->ident, r->peer,
+		       SSL_get_peer_cert_chain(r->ssl), !s->client, why,
+		       sizeof(why)))
 		return 0;
 	s->chain_refused = true;
 	return run_end(r, SESSION_REFUSED, "%s", why);
@@ -67,7 +67,7 @@ static int judge_name(struct run *r, const struct tcpseal_link *link)
 
 	if (TCPSEAL_HAS(link, LINK_IDENTITY) && *link->identity)
 		name = link->identity;
-	if (ident_binds(r->peer, &r->s->there, name, why, sizeof(why)))
+	if (judge_binding(r->peer, &r->s->there, name, why, sizeof(why)))
 		return 0;
 	return run_end(r, SESSION_REFUSED, "%s", why);
 }
@@ -111,7 +111,7 @@ static int read_hello(struct run *r)
 	int ret;
 
 	ret = talk_receive(r, WIRE_HELLO, r->their_msg, &r->their_len,
-		      "waiting for HELLO");
+			   "waiting for HELLO");
 	if (ret)
 		return ret;
 	if (wire_get_hello(r->their_msg, r->their_len, &r->theirs))
@@ -153,7 +153,9 @@ static int client_steps(struct run *r)
 	size_t len;
 	int ret;
 
-	ret = fill_hello(r, &s->link);
+	ret = keys_begin(r);
+	if (!ret)
+		ret = fill_hello(r, &s->link);
 	if (!ret)
 		ret = talk_send(r, r->our_msg, r->our_len);
 	if (!ret)
@@ -215,12 +217,14 @@ static int server_steps(struct run *r)
 		/* the sentence stays check_modes()'s own */
 		return check_modes(r);
 	}
-	ret = keys_install(r);
+	ret = keys_begin(r);
+	if (!ret)
+		ret = keys_install(r);
 	if (!ret)
 		ret = talk_send(r, r->our_msg, r->our_len);
 	if (!ret)
 		ret = talk_receive(r, WIRE_CONFIRM, msg, &len,
-			      "waiting for CONFIRM");
+				   "waiting for CONFIRM");
 	if (ret)
 		return ret;
 	r->promised = true;
@@ -259,8 +263,7 @@ static int run_steps(struct run *r)
 		ret = s->client ? client_steps(r) : server_steps(r);
 	if (ret && s->result == SESSION_REFUSED)
 		talk_why(r, WIRE_NOTICE_REFUSED);
-	else if (ret && s->result == SESSION_FAILED &&
-		 SSL_is_init_finished(r->ssl) && !r->promised)
+	else if (ret && s->result == SESSION_FAILED && !r->promised)
 		talk_why(r, WIRE_NOTICE_ERROR);
 	return ret;
 }

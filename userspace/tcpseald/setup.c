@@ -224,7 +224,7 @@ void setup_reload(const char *file)
 	setup_now = setup;
 	log_info("%s is in force", file);
 	notify("STATUS=%zu links from %s", setup->conf->links_n, file);
-	pairs_judge(setup->ident, before->ident);
-	pairs_links_changed();
+	sas_judge(setup->ident, before->ident);
+	attempt_links_changed();
 	setup_put(before);
 }

@@ -132,7 +132,7 @@ static void save_pair(struct pair *pair, void *data)
 		(unsigned long long)pair->last_sealed, pair->identity);
 }
 
-void sticky_save(void)
+static void sticky_save(void)
 {
 	char temp[PATH_MAX];
 	FILE *file = begin_file("sticky", temp, sizeof(temp));
@@ -155,7 +155,7 @@ static void save_now(evutil_socket_t fd, short what, void *data)
 	sticky_save();
 }
 
-void sticky_save_soon(void)
+static void sticky_save_soon(void)
 {
 	struct timeval delay = ms_timeval(SAVE_MS);
 
@@ -266,7 +266,7 @@ static void restore_pair(struct pair *pair, void *data)
 	(void)data;
 	if (!pair->sticky)
 		return;
-	strcpy(set.identity, pair->identity);
+	memcpy(set.identity, pair->identity, sizeof(set.identity));
 	pair->restored = !tcpseal_pair_set(kernel, &set);
 	if (!pair->restored)
 		log_debug("%s: sticky memory waits for a link: %s",
@@ -296,6 +296,26 @@ void sticky_link(const struct tcpseal_link *link)
 		pairs_each(restore_missing, (void *)link);
 }
 
+static void greet(struct pair *pair, void *data)
+{
+	unsigned int *n = data;
+
+	if (!pair->sticky || pair->live)
+		return;
+	attempt_want_in(pair, *n < 16 ? 0 : random_u32() % (*n * 20));
+	++*n;
+}
+
+/* Peers that sealed with us before we lost our keys wait for us */
+void sticky_greet(void)
+{
+	unsigned int n = 0;
+
+	pairs_each(greet, &n);
+	if (n)
+		log_info("greeting %u remembered peers", n);
+}
+
 /* --- news --- */
 
 static void become_sticky(const struct tcpseal_pair *kp)
@@ -323,7 +343,7 @@ static void become_sticky(const struct tcpseal_pair *kp)
 	else if (!pair->last_sealed)
 		pair->last_sealed = pair->sticky_since;
 	if (TCPSEAL_HAS(kp, PAIR_IDENTITY))
-		strcpy(pair->identity, kp->identity);
+		memcpy(pair->identity, kp->identity, sizeof(pair->identity));
 }
 
 void sticky_event(const struct tcpseal_pair *kp)

@@ -134,8 +134,8 @@ static int notice_came(struct run *r, const uint8_t *msg, size_t len)
 	return run_end(r, SESSION_FAILED, "the peer says: %.220s", notice.text);
 }
 
-int talk_receive(struct run *r, enum wire_type type, uint8_t *msg,
-		   size_t *len, const char *doing)
+int talk_receive(struct run *r, enum wire_type type, uint8_t *msg, size_t *len,
+		 const char *doing)
 {
 	int ret;
 
@@ -164,6 +164,8 @@ void talk_why(struct run *r, enum wire_notice_code code)
 	uint8_t msg[WIRE_HEADER + 4 + REASON_LEN];
 	enum session_result result = r->s->result;
 
+	if (!r->ssl || !SSL_is_init_finished(r->ssl))
+		return;
 	memcpy(kept, r->s->reason, sizeof(kept));
 	snprintf(notice.text, sizeof(notice.text), "%s", kept);
 	talk_send(r, msg, wire_put_notice(msg, &notice));
@@ -211,7 +213,7 @@ static int check_tls(struct run *r)
 	r->peer = SSL_get1_peer_certificate(r->ssl);
 	if (!r->peer)
 		return run_end(r, SESSION_REFUSED, "the peer showed no certificate");
-	ident_describe(r->peer, &r->s->peer);
+	judge_describe(r->peer, &r->s->peer);
 	return 0;
 }
 

@@ -93,27 +93,29 @@ void ident_free(struct ident *ident);
 SSL *ident_ssl(const struct ident *ident);
 const uint8_t *ident_fingerprint(const struct ident *ident);
 int64_t ident_seconds_left(const struct ident *ident);
-/*
- * Does this certificate chain to the configured authorities, now, unrevoked,
- * for this use? false: why says what is wrong with which field.
- */
-bool ident_judge(const struct ident *ident, X509 *leaf, STACK_OF(X509) *chain,
-		 bool peer_is_client, char *why, size_t size);
-/* Does it speak for this address, or carry this name where one is given? */
-bool ident_binds(X509 *leaf, const struct tcpseal_addr *addr,
-		 const char *name, char *why, size_t size);
-void ident_describe(X509 *leaf, struct cert_info *info);
-
-enum verdict { VERDICT_GOOD, VERDICT_REVOKED, VERDICT_UNTRUSTED,
-	       VERDICT_UNKNOWN };
-/* What can be said of a certificate by its serial and issuer alone */
-enum verdict ident_judge_again(const struct ident *ident,
-			       const struct ident *before, const char *serial,
-			       const char *issuer);
 bool ident_same_trust(const struct ident *a, const struct ident *b);
 /* Lowest time that can be true: of the build, of the last run */
 void ident_set_clock_floor(time_t floor);
 time_t ident_now(void);
+
+/* judge.c */
+void judge_describe(X509 *leaf, struct cert_info *info);
+int64_t judge_left(const X509 *leaf);	/* seconds, without skew */
+/*
+ * Does this certificate chain to the configured authorities, now, unrevoked,
+ * for this use? false: why says what is wrong with which field.
+ */
+bool judge_cert(const struct ident *ident, X509 *leaf, STACK_OF(X509) *chain,
+		bool peer_is_client, char *why, size_t size);
+/* Does it speak for this address, or carry this name where one is given? */
+bool judge_binding(X509 *leaf, const struct tcpseal_addr *addr,
+		   const char *name, char *why, size_t size);
+
+enum verdict { VERDICT_GOOD, VERDICT_REVOKED, VERDICT_UNTRUSTED,
+	       VERDICT_UNKNOWN };
+/* What can be said of a certificate by its serial and issuer alone */
+enum verdict judge_again(const struct ident *ident, const struct ident *before,
+			 const char *serial, const char *issuer);
 
 /* setup.c: configuration and identity, changed together, shared read-only */
 struct setup {
@@ -147,7 +149,7 @@ enum wire_type {
 
 enum wire_hello_flag {
 	WIRE_HELLO_FORWARD = 1,		/* seals for others: local prefix */
-	WIRE_HELLO_VIA = 2,		/* the peer is a gateway: remote prefix */
+	WIRE_HELLO_VIA = 2,		/* to a gateway: remote prefix */
 };
 
 enum wire_notice_code {
@@ -292,7 +294,7 @@ void listen_stop(void);
 struct pair;
 
 /*
- * Ends with pairs_dialled(), perhaps before it returns 0. sealed: first try
+ * Ends with outcome_dialled(), perhaps before it returns 0. sealed: first try
  * without an exemption.
  */
 int dial_start(struct pair *pair, const struct tcpseal_link *link,
@@ -336,25 +338,50 @@ struct pair *pairs_find(const struct tcpseal_addr *local,
 			const struct tcpseal_addr *remote);
 struct pair *pairs_find_or_add(const struct tcpseal_addr *local,
 			       const struct tcpseal_addr *remote);
-bool pairs_know(const struct tcpseal_addr *remote);
-void pairs_want(const struct tcpseal_addr *local,
-		const struct tcpseal_addr *remote, uint32_t why);
-void pairs_want_in(struct pair *pair, uint64_t delay_ms);
-/* An attempt that we opened is over */
-void pairs_dialled(struct pair *pair, const struct session *session);
-/* A handshake that a peer opened is over */
-void pairs_served(const struct session *session);
-/* Links changed: tell those peers whose mode is another one now */
-void pairs_links_changed(void);
-void pairs_expired(const struct tcpseal_event *ev);
 void pairs_each(void (*fn)(struct pair *pair, void *data), void *data);
-/* Identity or trust changed */
-void pairs_judge(const struct ident *now, const struct ident *before);
-/* Adopts what the kernel holds */
-void pairs_adopt(void);
-void pairs_greet(void);
+/* Did this address ever prove who it is, as far as we remember? */
+bool pairs_know(const struct tcpseal_addr *remote);
+/* A random while (ms) in which all pairs can have their turn */
+uint64_t pairs_spread(void);
+/*
+ * Tells the kernel. mode_peer -1: not said. backoff_secs 0: none. reason "":
+ * all is well again.
+ */
+void pairs_set_reason(struct pair *pair, const char *reason, int mode_peer,
+		      uint32_t backoff_secs);
+/* Notes what the peer was told; and whether the links say otherwise by now */
+void pairs_told(struct pair *pair, const struct tcpseal_link *link,
+		uint32_t mode);
+bool pairs_stale(const struct pair *pair);
+/* Is this what was last logged of the pair? Notes it. */
+bool pairs_said(struct pair *pair, const char *reason);
 void pairs_tick(void);
 void pairs_stop(void);
+
+/* attempt.c: when to open a handshake with whom */
+void attempt_want(const struct tcpseal_addr *local,
+		  const struct tcpseal_addr *remote, uint32_t why);
+void attempt_want_in(struct pair *pair, uint64_t delay_ms);
+/* The earlier of what is planned and this, by now_ms() */
+void attempt_plan(struct pair *pair, uint64_t when);
+void attempt_unplan(struct pair *pair);
+/* It is over; and another may begin */
+void attempt_rest(struct pair *pair);
+void attempt_next(void);
+void attempt_due(evutil_socket_t fd, short what, void *data);
+/* Links changed: tell those peers whose mode is another one now */
+void attempt_links_changed(void);
+void attempt_expired(const struct tcpseal_event *ev);
+
+/* outcome.c: what came of a handshake that we opened, that a peer opened */
+void outcome_dialled(struct pair *pair, const struct session *session);
+void outcome_served(const struct session *session);
+
+/* sas.c: what the kernel holds */
+void sas_adopt(void);
+/* Identity or trust changed; before may be NULL */
+void sas_judge(const struct ident *now, const struct ident *before);
+void sas_remove(const struct pair *pair);
 
 /* kernel.c: events, dumps, and what to do when the module comes and goes */
 extern struct tcpseal *kernel;		/* the loop's handle */
@@ -370,10 +397,10 @@ void kernel_poll_wants(void);
 /* sticky.c */
 int sticky_load(void);
 void sticky_event(const struct tcpseal_pair *pair);
-void sticky_save_soon(void);
-void sticky_save(void);
 void sticky_refresh(void);
 void sticky_restore(void);
+/* Peers that sealed with us before we lost our keys wait for us */
+void sticky_greet(void);
 void sticky_link(const struct tcpseal_link *link);
 void sticky_stop(void);
 

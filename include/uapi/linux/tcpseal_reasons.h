@@ -82,7 +82,7 @@
 	X(3, ASYNC, "async",						\
 	  "AEAD requests that completed later")				\
 	X(4, SYNC_CIPHER, "sync-cipher",				\
-	  "skbs that took the synchronous cipher, SIMD not usable")	\
+	  "AEAD requests to the slow cipher, SIMD not usable")	\
 	X(5, SPLIT, "split",						\
 	  "opened skbs that were delivered in more than one piece")	\
 	X(6, TFO_CUT, "tfo-cut",					\
