@@ -1,83 +1,66 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# timeout: 400
+# timeout: 500
 #
-# Fifty times under load: links flushed by force, a device deleted, the module
-# unloaded, a namespace deleted. While pairs hold keys rmmod is refused. Nothing
-# complains, nothing is left behind, and the module loads again.
+# Fifty rounds under load: rmmod while pairs hold keys, which is refused; "link
+# flush --force"; rmmod and insmod while streams go on; a device deleted; both
+# namespaces deleted. Nothing complains, nothing is left behind, and the module
+# loads again and works.
 #
-#	A a0 ------- b0 B        no router: two namespaces are made quickly
+#	A a0 ------- b0 B        no router: the hosts are made quickly
 
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
 ROUNDS=50
 
-cable_up()
-{
-	cable "$A" a0 "$B" b0 &&
-		host_up "$A" a0 "$A4"/8 "$A6"/16 && host_up "$B" b0 "$B4"/8 "$B6"/16
-}
-
-keys_up()
-{
-	link_both require keys manual && sa_both 4 && sa_both 6
-}
-
-load_up()
-{
-	local n
-	for n in 4 6; do
-		local address=B$n
-		on_a "$TOOLS/tcp_pat" client "${!address}" -D -n 4 -u 4000000000 -d 4000000000 -T 60 \
-			-q "$TMP/load$n.pid" -S "$TMP/stream-load$n.status" -o "$TMP/load$n.json" 2>/dev/null
-	done
-	stream_moves load4 && stream_moves load6
-}
-
-load_down()
-{
-	local n
-	for n in 4 6; do
-		# what is still alive is of no interest any more
-		kill -KILL "$(cat "$TMP/load$n.pid")" 2>/dev/null
-		rm -f "$TMP/load$n.pid" "$TMP/stream-load$n.status"
-	done
-}
-
-flush_all()
-{
-	seal_a link flush --force --weaken && seal_b link flush --force --weaken
-}
-
-serve_quickly()
-{
-	on_b "$TOOLS/tcp_pat" server -D -q "$TMP/serve.pid" -o "$TMP/serve.json" 2>/dev/null
-}
-
-# One round; what fails is said by its name
-round()
-{
-	A=a-$1-$$ B=b-$1-$$
-	local step
-	for step in hosts_up cable_up serve_quickly keys_up load_up rmmod_refused \
-		flush_all load_down keys_up load_up cut load_down flush_all cable_up keys_up \
-		load_up flush_all unloads load_down reloads keys_up load_up delete_hosts; do
-		$step && continue
-		echo "round $1: $step failed"
-		return 1
-	done
-}
-
 hosts_up()
 {
 	local ns
 	for ns in "$A" "$B"; do
-		ip netns add "$ns" && ip -n "$ns" link set lo up &&
+		ip netns add "$ns" && namespaces+=("$ns") && ip -n "$ns" link set lo up &&
 			on "$ns" sysctl -qw net.ipv6.conf.default.accept_dad=0 || return
-		namespaces+=("$ns")
 	done
+	cable "$A" a0 "$B" b0 &&
+		host_up "$A" a0 "$A4"/8 "$A6"/16 && host_up "$B" b0 "$B4"/8 "$B6"/16 &&
+		on_b "$TOOLS/tcp_pat" server -R -D -q "$TMP/serve.pid" -o "$TMP/serve.json" 2>/dev/null
+}
+
+# commands_of NS LOCAL REMOTE NET-LOCAL NET-REMOTE IN OUT: a link and its keys, in
+# one start of a shell
+commands_of()
+{
+	on "$1" sh -ec "
+		$TCPSEAL link add $4 $5 mode require keys manual
+		$TCPSEAL sa add dir in local $2 peer $3 $6
+		$TCPSEAL sa add dir out local $2 peer $3 $7"
+}
+
+keys_up()
+{
+	local a=A$F b=B$F na=NET_A$F nb=NET_B$F ab ba
+	ab="spi $(random_spi) key $(hex 32) iv $(hex 12)"
+	ba="spi $(random_spi) key $(hex 32) iv $(hex 12)"
+	commands_of "$A" "${!a}" "${!b}" "${!na}" "${!nb}" "$ba" "$ab" &&
+		commands_of "$B" "${!b}" "${!a}" "${!nb}" "${!na}" "$ab" "$ba"
+}
+
+# both directions, 4 flows; they end by RST when they are killed, so that no
+# orphan keeps its namespace
+load_up()
+{
+	local address=B$F
+	on_a "$TOOLS/tcp_pat" client "${!address}" -R -D -n 4 -u 4000000000 -d 4000000000 -T 60 \
+		-q "$TMP/load.pid" -S "$TMP/stream-load.status" -o "$TMP/load.json" 2>/dev/null &&
+		stream_moves load
+}
+
+load_down()
+{
+	# what is still alive is of no interest any more
+	kill -KILL "$(cat "$TMP/load.pid")" 2>/dev/null
+	rm -f "$TMP/load.pid" "$TMP/stream-load.status"
 }
 
 rmmod_refused()
@@ -85,50 +68,62 @@ rmmod_refused()
 	! quietly rmmod tcpseal
 }
 
-# the device goes while segments are on their way
-cut()
+flush_all()
 {
-	ip -n "$A" link del a0
+	seal_a link flush --force --weaken && seal_b link flush --force --weaken
 }
 
-# traffic goes on, plain now: no pair holds keys
-unloads()
+# no pair holds keys any more, and segments are on their way
+unload()
 {
-	busywait 10000 quietly rmmod tcpseal && ! module_loaded
+	busywait 10000 quietly rmmod tcpseal && return
+	rmmod tcpseal
+	grep '^tcpseal' /proc/modules
+	ip netns list
+	return 1
 }
 
-reloads()
+reload()
 {
 	insmod "$TCPSEAL_KO"
 }
 
-# the namespaces go under load, hosts and keys in them
+# every other round the device goes first
+cut()
+{
+	[ $((ROUND % 2)) = 0 ] || ip -n "$A" link del a0
+}
+
+# the names, then all that runs in them at one blow
 delete_hosts()
 {
-	local ns
 	ip netns del "$B" && ip netns del "$A" || return
-	load_down
-	stop_pid "$TMP/serve.pid"
-	for ns in "$A" "$B"; do
-		refuses quietly ip netns exec "$ns" true || return
-	done
+	kill -KILL "$(cat "$TMP/load.pid")" "$(cat "$TMP/serve.pid")" 2>/dev/null
+	rm -f "$TMP/load.pid" "$TMP/serve.pid" "$TMP/stream-load.status"
 	namespaces=()
+	slowwait 20 no_namespace_left
+}
+
+# One that something still refers to never goes, nor do its devices
+no_namespace_left()
+{
+	[ "$(lsns -t net -n 2>/dev/null | wc -l)" -le "$NAMESPACES" ] &&
+		[ "$(grep -c . /proc/net/dev)" -le "$DEVICES" ]
 }
 
 all_rounds()
 {
-	local i
-	for ((i = 1; i <= ROUNDS; i++)); do
-		round "$i" || return
-		splats && return 1
+	local step
+	for ((ROUND = 1; ROUND <= ROUNDS; ROUND++)); do
+		A=a-$ROUND-$$ B=b-$ROUND-$$ F=$((ROUND % 4 < 2 ? 4 : 6))
+		for step in hosts_up keys_up load_up rmmod_refused flush_all unload load_down \
+			reload keys_up load_up cut delete_hosts; do
+			$step && continue
+			echo "round $ROUND: $step failed"
+			return 1
+		done
+		kernel_quiet || return
 	done
-	return 0
-}
-
-# A namespace that something still refers to never goes; its devices would stay
-no_namespace_left()
-{
-	[ "$(lsns -t net -n 2>/dev/null | wc -l)" -le "$NAMESPACES" ]
 }
 
 # References to the module would keep it
@@ -139,15 +134,15 @@ unused()
 
 begin
 need_own_module
-NAMESPACES=$(lsns -t net -n | wc -l)
-check "$ROUNDS rounds of flush, ip link del, rmmod and ip netns del under load" all_rounds
+NAMESPACES=$(lsns -t net -n | wc -l) DEVICES=$(grep -c . /proc/net/dev)
+check "$ROUNDS rounds of flush, rmmod, ip link del and ip netns del under load" all_rounds
+A='' B=''
 check "no namespace is left" slowwait 20 no_namespace_left
 check "nothing refers to the module" slowwait 20 unused
-check "rmmod" busywait 10000 quietly rmmod tcpseal
+check "rmmod" unload
 check "it is gone" refuses module_loaded
-check "and loads again" reloads
+check "and loads again" reload
 
-# and works
 topo_up
 sealed_pair require
 serve "$B"

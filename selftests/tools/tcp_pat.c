@@ -105,7 +105,7 @@ static struct {
 	uint64_t up, down, seed;
 	uint32_t chunk;
 	enum mode mode;
-	bool fastopen, background, reset;
+	bool fastopen, background, reset, alive;
 } opt = {
 	.port = "5001", .flows = 1, .timeout = 60, .size = 64, .chunk = BUF,
 	.seed = 1,
@@ -509,6 +509,22 @@ static void nodelay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+/* What -R and -A ask for, on both ends */
+static void set_end(int fd)
+{
+	struct linger linger = { .l_onoff = 1 };
+	int one = 1, idle = 5, interval = 1, count = 5;
+
+	if (opt.reset)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	if (!opt.alive)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
 static void set_md5(int fd, const char *address)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST }, *ai;
@@ -560,6 +576,7 @@ static void *serve(void *arg)
 	struct trailer t = { .magic = MAGIC };
 
 	nodelay(f->fd);
+	set_end(f->fd);
 	f->verdict = EXACT;
 	if (!read_header(f))
 		goto out;
@@ -746,6 +763,7 @@ static bool connect_flow(struct flow *f)
 	if (f->fd < 0)
 		err(1, "socket");
 	nodelay(f->fd);
+	set_end(f->fd);
 	if (opt.bind) {
 		struct addrinfo *local;
 
@@ -865,11 +883,6 @@ static void *client_flow(void *arg)
 	if (f->pages && f->verdict != CORRUPT && f->verdict != STALLED)
 		check_pages(f);
 	account(f);
-	if (opt.reset) {
-		struct linger linger = { .l_onoff = 1 };
-
-		setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	}
 	if (f->fd >= 0)
 		close(f->fd);
 	return NULL;
@@ -952,6 +965,7 @@ static int usage(void)
 	      "  -T SEC       without progress is a stall (60)\n"
 	      "  -B BYTES     SO_SNDBUF             -M BYTES    TCP_MAXSEG\n"
 	      "  -F           TCP fast open         -R          close by RST\n"
+	      "  -A           keep-alives, within seconds\n"
 	      "  -k KEY       TCP-MD5; a server wants -P PEER\n"
 	      "  -D           to the background     -q PIDFILE\n"
 	      "  -o FILE      result, JSON          -S FILE     bytes moved so far\n",
@@ -977,7 +991,7 @@ int main(int argc, char **argv)
 	int c;
 
 	optind = 2;
-	while ((c = getopt(argc, argv, "p:b:n:s:u:d:m:f:w:r:i:z:t:T:B:M:FRk:P:Dq:o:S:")) >= 0) {
+	while ((c = getopt(argc, argv, "p:b:n:s:u:d:m:f:w:r:i:z:t:T:B:M:FRAk:P:Dq:o:S:")) >= 0) {
 		switch (c) {
 		case 'p': opt.port = optarg; break;
 		case 'b': opt.bind = optarg; break;
@@ -997,6 +1011,7 @@ int main(int argc, char **argv)
 		case 'M': opt.mss = atoi(optarg); break;
 		case 'F': opt.fastopen = true; break;
 		case 'R': opt.reset = true; break;
+		case 'A': opt.alive = true; break;
 		case 'k': opt.md5 = optarg; break;
 		case 'P': opt.peer = optarg; break;
 		case 'D': opt.background = true; break;
