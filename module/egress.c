@@ -79,12 +79,10 @@ static enum tcpseal_verdict egress_no_key(struct tcpseal_net *tn,
 					  struct sk_buff *skb,
 					  struct sock *sk)
 {
-	if (!tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_TRAFFIC)) {
-		tcpseal_drop(tn, pair, NULL, NULL, skb, TCPSEAL_DROP_NO_KEY,
-			     tcpseal_segs(skb));
-		return TCPSEAL_DROP;
-	}
-	tcpseal_hold(tn, pair, skb, sk);
+	if (tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_TRAFFIC))
+		tcpseal_hold(tn, pair, skb, sk);
+	else
+		tcpseal_hold_refuse(tn, pair, skb, sk, TCPSEAL_DROP_NO_KEY);
 	return TCPSEAL_STOLEN;
 }
 
@@ -97,7 +95,6 @@ static enum tcpseal_verdict egress_decide(struct tcpseal_net *tn,
 					  struct tcpseal_seg *seg,
 					  struct sock *sk)
 {
-	enum tcpseal_drop why = TCPSEAL_DROP_BLOCKED;
 	struct tcpseal_sa *sa;
 
 	switch (tcpseal_pair_demand(pair)) {
@@ -110,13 +107,14 @@ static enum tcpseal_verdict egress_decide(struct tcpseal_net *tn,
 		if (tcpseal_sa_may_seal(sa, seg->payload))
 			return tcpseal_seal(tn, pair, sa, skb, seg, sk);
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_REKEY);
-		why = TCPSEAL_DROP_EXPIRED;
-		break;
+		tcpseal_drop(tn, pair, NULL, NULL, skb, TCPSEAL_DROP_EXPIRED,
+			     tcpseal_segs(skb));
+		return TCPSEAL_DROP;
 	case TCPSEAL_MUST_BLOCK:
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_TRAFFIC);
-		break;
+		tcpseal_hold_refuse(tn, pair, skb, sk, TCPSEAL_DROP_BLOCKED);
+		return TCPSEAL_STOLEN;
 	}
-	tcpseal_drop(tn, pair, NULL, NULL, skb, why, tcpseal_segs(skb));
 	return TCPSEAL_DROP;
 }
 

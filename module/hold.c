@@ -26,6 +26,7 @@ struct tcpseal_held {
 	struct tcpseal_addrs	a;
 	__be16			sport, dport;
 	unsigned long		until;		/* jiffies */
+	enum tcpseal_drop	why;		/* to count when it goes */
 };
 
 /* All that is held in a namespace; @lock also covers the pairs' lists. */
@@ -117,6 +118,7 @@ static struct tcpseal_held *held_alloc(struct tcpseal_net *tn,
 	h->sport = tcpseal_th(skb, &seg)->source;
 	h->dport = tcpseal_th(skb, &seg)->dest;
 	h->until = jiffies + READ_ONCE(tn->conf.hold_secs) * HZ;
+	h->why = TCPSEAL_DROP_HOLD_TIMEOUT;
 	h->skb = skb;
 	tcpseal_pair_get(pair);
 	h->pair = pair;
@@ -175,6 +177,57 @@ void tcpseal_hold(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		mod_delayed_work(system_wq, &hold->expire, 0);
 }
 
+static bool is_connecting(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	return sk && sk_fullsock(sk) && sk_is_tcp(sk) &&
+	       READ_ONCE(sk->sk_state) == TCP_SYN_SENT;
+}
+
+/**
+ * tcpseal_hold_refuse() - no key can be had: drop, and tell who connects
+ * @tn: namespace
+ * @pair: its pair
+ * @skb: behind all hooks of POST_ROUTING; consumed
+ * @sk: socket of the hook
+ * @why: reason to count
+ *
+ * A socket cannot be told while it sends, so a SYN goes through the queue,
+ * with no time left to wait.
+ *
+ * Context: BH off, RCU.
+ */
+void tcpseal_hold_refuse(struct tcpseal_net *tn, struct tcpseal_pair *pair,
+			 struct sk_buff *skb, struct sock *sk,
+			 enum tcpseal_drop why)
+{
+	struct tcpseal_held *h = NULL, *old = NULL;
+	struct tcpseal_hold *hold = tn->hold;
+	bool linked = false;
+
+	if (is_connecting(skb))
+		h = held_alloc(tn, pair, skb, sk);
+	if (h) {
+		h->until = jiffies;
+		h->why = why;
+		spin_lock(&hold->lock);
+		linked = held_link(hold, h, &old);
+		spin_unlock(&hold->lock);
+	}
+	if (old)
+		held_free(old);
+	if (linked) {
+		mod_delayed_work(system_wq, &hold->expire, 0);
+		return;
+	}
+	tcpseal_drop(tn, pair, NULL, NULL, skb, why, tcpseal_segs(skb));
+	if (h)
+		held_free(h);
+	else
+		kfree_skb(skb);
+}
+
 /* Take what the pair holds, in order. */
 static void held_take(struct tcpseal_pair *pair, struct list_head *list)
 {
@@ -216,21 +269,19 @@ void tcpseal_hold_release(struct tcpseal_pair *pair)
  */
 static void held_tell(struct sk_buff *skb, int err)
 {
-	struct sock *sk = skb->sk;
-
-	if (sk && sk_fullsock(sk) && sk->sk_protocol == IPPROTO_TCP &&
-	    READ_ONCE(sk->sk_state) == TCP_SYN_SENT)
-		tcp_abort(sk, err);
+	if (is_connecting(skb))
+		tcp_abort(skb->sk, err);
 }
 
+/* @why: 0 for the reason of each. */
 static void held_drop(struct list_head *list, enum tcpseal_drop why, int err)
 {
 	struct tcpseal_held *h, *tmp;
 
 	list_for_each_entry_safe(h, tmp, list, node) {
 		local_bh_disable();
-		tcpseal_drop(h->pair->tn, h->pair, NULL, &h->a, h->skb, why,
-			     tcpseal_segs(h->skb));
+		tcpseal_drop(h->pair->tn, h->pair, NULL, &h->a, h->skb,
+			     why ?: h->why, tcpseal_segs(h->skb));
 		local_bh_enable();
 		if (err)
 			held_tell(h->skb, err);
@@ -278,7 +329,7 @@ static void hold_expire(struct work_struct *work)
 	more = hold->nr;
 	spin_unlock_bh(&hold->lock);
 
-	held_drop(&list, TCPSEAL_DROP_HOLD_TIMEOUT, EHOSTUNREACH);
+	held_drop(&list, 0, EHOSTUNREACH);
 	if (ready) {
 		tcpseal_hold_release(ready);
 		tcpseal_pair_put(ready);

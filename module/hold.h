@@ -13,6 +13,10 @@ void tcpseal_hold_pair_init(struct tcpseal_pair *pair);
 /* Keep an skb, behind all hooks, until a key comes. Consumes it. BH off, RCU. */
 void tcpseal_hold(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		  struct sk_buff *skb, struct sock *sk);
+/* Drop an skb for want of a key; who connects is told. As tcpseal_hold(). */
+void tcpseal_hold_refuse(struct tcpseal_net *tn, struct tcpseal_pair *pair,
+			 struct sk_buff *skb, struct sock *sk,
+			 enum tcpseal_drop why);
 /* A key is there, or the demand changed: decide again. Process context. */
 void tcpseal_hold_release(struct tcpseal_pair *pair);
 /* No key will come: drop, and give local sockets @err. Process context. */

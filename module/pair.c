@@ -385,7 +385,8 @@ bool tcpseal_pair_acquire(struct tcpseal_pair *pair,
 	if (link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL)
 		return true;
 	if (backoff && time_before(now, backoff) &&
-	    why != TCPSEAL_ACQUIRE_WHY_OPERATOR)
+	    why != TCPSEAL_ACQUIRE_WHY_OPERATOR &&
+	    why != TCPSEAL_ACQUIRE_WHY_STATE_LOSS)
 		return false;
 	if (test_bit(TCPSEAL_PAIR_WANT, &pair->bits) &&
 	    time_before(now, next))
