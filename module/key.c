@@ -72,6 +72,22 @@ void tcpseal_key_warm_up(void)
 }
 
 /**
+ * tcpseal_key_driver_ok() - does the crypto API know an AEAD by this name?
+ * @name: as for conf-set
+ *
+ * Context: process, may sleep.
+ */
+bool tcpseal_key_driver_ok(const char *name)
+{
+	struct crypto_aead *tfm = crypto_alloc_aead(name, 0, 0);
+
+	if (IS_ERR(tfm))
+		return false;
+	crypto_free_aead(tfm);
+	return true;
+}
+
+/**
  * tcpseal_key_alloc() - set up the ciphers of one SA
  * @aead: AES-256-GCM or AES-128-GCM
  * @driver: name for the crypto API, "" for gcm(aes)

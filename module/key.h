@@ -12,6 +12,7 @@
 struct tcpseal_key;
 
 void tcpseal_key_warm_up(void);
+bool tcpseal_key_driver_ok(const char *name);
 /**
  * tcpseal_key_alloc() - set up the ciphers of one SA
  * @aead: AES-256-GCM or AES-128-GCM

@@ -289,6 +289,12 @@ int tcpseal_nl_conf_set_doit(struct sk_buff *skb, struct genl_info *info)
 	struct tcpseal_conf *conf = &tn->conf;
 	const struct nlattr *driver = attrs[TCPSEAL_A_CONF_AEAD_DRIVER];
 
+	if (driver && nla_len(driver) > 1 &&
+	    !tcpseal_key_driver_ok(nla_data(driver))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, driver,
+				    "the crypto API has no such AEAD");
+		return -ENOENT;
+	}
 	mutex_lock(&tn->lock);
 	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_SECS], &conf->hold_secs);
 	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_PAIR], &conf->hold_pair);

@@ -22,7 +22,7 @@ first()
 	check "$text: no SYN retransmission" is "$(of_stack "${!client}" TcpExtTCPSynRetrans)" 0
 	check "$text: the pair is sealed" peer_is "$client" "$address" state sealed
 	check "$text: with TLS's key group" contains "$(peer "$client" "$address" tx.kex)" 25519
-	check "$text: the certificate's name is known" contains a/b/ "/$(peer "$client" "$address" tx.cert_name)/"
+	check "$text: the certificate's name is known" contains /a/b/ "/$(peer "$client" "$address" tx.cert_name)/"
 	check "$text: and what was held has gone" peer_is "$client" "$address" held 0
 }
 

@@ -22,7 +22,7 @@ STALL=15
 # Behind pairs 25 to 29 is a machine without tcpseal: R
 STRANGER=10.3.0.1
 
-declare -a AT_A AT_B WAS_A WAS_B LOCAL REMOTE
+declare -a AT_A AT_B WAS_A WAS_B LOCAL REMOTE MARK WHY
 
 # Not slowwait: the limit is one, whatever the machine
 within()
@@ -356,16 +356,27 @@ renew_streams()
 	ktap_print_msg "$kept connections went on, $ended were ended, $left were left to TCP's timers"
 }
 
+# A program tries again when its connection fails: a key may take a moment
+one_works()
+{
+	stream_beyond "p$1" 0 && return
+	if stream_ended "p$1"; then
+		WHY[$1]=$(jq -r .why "$TMP/stream-p$1.json")
+		begin_stream "$1"
+	fi
+	return 1
+}
+
 new_ones_work()
 {
 	local k bad=0
-	for ((k = 0; k < PAIRS; k++)); do
-		blocked "$k" && continue
-		slowwait "$STALL" stream_beyond p"$k" 0 && continue
-		echo "$(transition "$k"): a new connection does not work: $(jq -r .why "$TMP/stream-p$k.json" 2>/dev/null)"
+	for ((k = 0; k < $1; k++)); do
+		blocked $k && continue
+		within one_works $k && continue
+		echo "$(transition $k): a new connection does not work: ${WHY[k]:-}"
 		bad=1
 	done
-	return "$bad"
+	return $bad
 }
 
 # one_refused HOST FROM TO: a program of the end that requires is told at once
@@ -405,7 +416,7 @@ judge()
 	mark_streams
 	check "$1: every connection goes on, or ends by an error" no_silence
 	renew_streams
-	check "$1: new connections work where they may" new_ones_work
+	check "$1: new connections work where they may" new_ones_work $PAIRS
 	check "$1: the wire agrees" wire_agrees
 	check "$1: blocked ones are refused, not left waiting" blocked_refused 0 $PAIRS
 }
@@ -451,14 +462,13 @@ load_module
 topo_up
 must "$TCPSEAL" ca init --dir "$TMP/pki"
 must addresses_up
-conf_for A </dev/null
-conf_for B </dev/null
+conf_for A <<<"${TCPSEAL_TEST_CONF:-}"
+conf_for B <<<"${TCPSEAL_TEST_CONF:-}"
 must daemon_start A B
 disown -a
 must sniff_start
 serve "$B"
 serve "$R"
-declare -a MARK
 for ((k = 0; k < PAIRS + 5; k++)); do
 	WAS_A[k]=0 WAS_B[k]=0
 done
@@ -467,9 +477,7 @@ must first_modes B $PAIRS
 for ((k = 0; k < PAIRS + 5; k++)); do
 	blocked $k || begin_stream $k
 done
-for ((k = 0; k < PAIRS + 5; k++)); do
-	blocked $k || must within stream_beyond p$k 0
-done
+check "programs can talk where the matrix lets them" new_ones_work $((PAIRS + 5))
 judge "the matrix"
 
 # Nobody there to negotiate with
