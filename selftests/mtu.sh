@@ -14,6 +14,7 @@
 small_hop()
 {
 	local ns=$R
+	forget_v6_routes
 	ip -n "$ns" route replace 10.1.0.0/24 dev ra mtu lock "$1" &&
 		ip -n "$ns" route replace 10.2.0.0/16 via "$B4" dev rb mtu lock "$1" &&
 		ip -n "$ns" route replace 10.2.0.0/24 dev rb mtu lock "$1" &&
@@ -74,7 +75,7 @@ both_ways()
 icmp_seen()
 {
 	at_least "$(of_stack "$R" IcmpOutDestUnreachs)" 1 &&
-		at_least "$(on_r sed -n 's/^Icmp6OutPktTooBigs *//p' /proc/net/snmp6)" 1
+		at_least "$(on_r sed -n 's/^Icmp6OutPktTooBigs[[:space:]]*//p' /proc/net/snmp6)" 1
 }
 
 hop_1300_local()
@@ -101,8 +102,16 @@ hop_1300_local()
 	check "URG: marks came, each at its place" pat_is '.marks > 0 and .marks_wrong == 0' "server-$B"
 }
 
+# Those of the addresses would win over what is added; IPv4's are replaced
+forget_v6_routes()
+{
+	ip -n "$R" -6 route del fd00:1::/64 dev ra
+	ip -n "$R" -6 route del fd00:2::/64 dev rb
+}
+
 small_hop_simple()
 {
+	forget_v6_routes
 	ip -n "$R" route replace 10.1.0.0/24 dev ra mtu lock 1300 &&
 		ip -n "$R" route replace 10.2.0.0/24 dev rb mtu lock 1300 &&
 		ip -n "$R" -6 route replace fd00:1::/64 dev ra mtu lock 1300 &&
