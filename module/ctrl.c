@@ -237,8 +237,12 @@ bool tcpseal_ctrl_out(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		tuple_plain(tn, a, th->source, th->dest, true);
 		return true;
 	}
+	/*
+	 * A full socket on the listener's port is its child only if the other
+	 * end began: somebody else may have bound the port first.
+	 */
 	if (from_listener(ctrl, a, skb, th))
-		return !has_tx(pair) ||
+		return (!full && !has_tx(pair)) ||
 		       tuple_plain(tn, a, th->source, th->dest, false);
 	if (full || has_payload(skb, th))
 		return false;

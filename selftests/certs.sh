@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 200
+# timeout: 400
 #
 # Certificates that must be refused, each with its own message, and never a
 # plain byte: wrong CA, expired, not yet valid, address not in the SAN, revoked,

@@ -166,18 +166,18 @@ capture()
 	on_r tcpdump -i ra -Q in -w "$TMP/$1.pcap" -U --immediate-mode \
 		"tcp and (src host $A4 or src host $A6)" 2>"$TMP/$1.err" &
 	CAPTURE=$!
-	disown $CAPTURE
+	disown "$CAPTURE"
 	must slowwait 10 grep -q '^tcpdump: listening' "$TMP/$1.err"
 }
 
 capture_ended()
 {
-	gone_pid $CAPTURE
+	gone_pid "$CAPTURE"
 }
 
 capture_stop()
 {
-	kill -INT $CAPTURE
+	kill -INT "$CAPTURE"
 	must slowwait 10 capture_ended
 }
 

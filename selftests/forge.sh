@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 240
+# timeout: 400
 #
 # An injector on the router that sees every sequence number forges RST, FIN, bare
 # ACK, SYN and data into a live sealed connection, replays what it captured,

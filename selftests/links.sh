@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 200
+# timeout: 400
 #
 # Which link covers what: nested, crossing and equal links, "clear" inside
 # "require", the same prefix on both sides, the host's own address, two

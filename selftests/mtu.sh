@@ -10,17 +10,23 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-# small_hop MTU|0: the router forwards nothing larger, both ways
+# small_hop MTU: the router forwards nothing larger, both ways
 small_hop()
 {
-	local ns=$R
-	forget_v6_routes
-	ip -n "$ns" route replace 10.1.0.0/24 dev ra mtu lock "$1" &&
-		ip -n "$ns" route replace 10.2.0.0/16 via "$B4" dev rb mtu lock "$1" &&
-		ip -n "$ns" route replace 10.2.0.0/24 dev rb mtu lock "$1" &&
-		ip -n "$ns" -6 route replace fd00:1::/64 dev ra mtu lock "$1" &&
-		ip -n "$ns" -6 route replace fd00:2:9::/64 via "$B6" dev rb mtu lock "$1" &&
-		ip -n "$ns" -6 route replace fd00:2::/64 dev rb mtu lock "$1"
+	small_hop_direct "$1" &&
+		ip -n "$R" route replace 10.2.9.0/24 via "$B4" dev rb mtu lock "$1" &&
+		ip -n "$R" -6 route replace fd00:2:9::/64 via "$B6" dev rb mtu lock "$1"
+}
+
+# IPv4 replaces the routes of the addresses; IPv6's would win, so they go
+small_hop_direct()
+{
+	ip -n "$R" -6 route del fd00:1::/64 dev ra &&
+		ip -n "$R" -6 route add fd00:1::/64 dev ra mtu lock "$1" &&
+		ip -n "$R" -6 route del fd00:2::/64 dev rb &&
+		ip -n "$R" -6 route add fd00:2::/64 dev rb mtu lock "$1" &&
+		ip -n "$R" route replace 10.1.0.0/24 dev ra mtu lock "$1" &&
+		ip -n "$R" route replace 10.2.0.0/24 dev rb mtu lock "$1"
 }
 
 # What hosts have learnt about paths
@@ -81,7 +87,7 @@ icmp_seen()
 hop_1300_local()
 {
 	topo_up
-	must small_hop_simple
+	must small_hop_direct 1300
 	sealed_pair require
 	serve "$B"
 	taps_up 1500 1500
@@ -100,22 +106,6 @@ hop_1300_local()
 	serve_stop "$B"
 	check "the server saw no wrong byte" pat_is '.corrupt == 0' "server-$B"
 	check "URG: marks came, each at its place" pat_is '.marks > 0 and .marks_wrong == 0' "server-$B"
-}
-
-# Those of the addresses would win over what is added; IPv4's are replaced
-forget_v6_routes()
-{
-	ip -n "$R" -6 route del fd00:1::/64 dev ra
-	ip -n "$R" -6 route del fd00:2::/64 dev rb
-}
-
-small_hop_simple()
-{
-	forget_v6_routes
-	ip -n "$R" route replace 10.1.0.0/24 dev ra mtu lock 1300 &&
-		ip -n "$R" route replace 10.2.0.0/24 dev rb mtu lock 1300 &&
-		ip -n "$R" -6 route replace fd00:1::/64 dev ra mtu lock 1300 &&
-		ip -n "$R" -6 route replace fd00:2::/64 dev rb mtu lock 1300
 }
 
 # TFO, MD5 and URG, over the small hop too

@@ -112,7 +112,7 @@ machine_a()
 	for flows in $B4 $B6; do
 		check "$flows is sealed with $(peer A "$flows" tx.kex)" peer_is A "$flows" state sealed
 	done
-	must meet done 200
+	must meet finish 200
 }
 
 machine_b()
@@ -125,7 +125,7 @@ machine_b()
 	check "plain, for comparison: the tap sees the marker" tap_some plain marker
 	tap_start w "$B" w0
 	must meet tapping
-	must meet done 200
+	must meet finish 200
 	serve_stop "$B"
 	check "the server saw no wrong byte" pat_is '.error == 0 and .corrupt == 0 and .running == 0' "server-$B"
 }
@@ -142,8 +142,9 @@ nothing_else()
 }
 
 begin
-[ -n "$HERE" ] && [ -d "$SHARE" ] && [ -d /sys/class/net/wire0 ] ||
+if [ -z "$HERE" ] || [ ! -d "$SHARE" ] || [ ! -d /sys/class/net/wire0 ]; then
 	ktap_skip_all "wants two machines: scripts/vm pair"
+fi
 ktap_print_msg "machine ${HERE,,}: $(uname -r), $(openssl version)"
 load_module
 must host_on_wire

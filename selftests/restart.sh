@@ -96,16 +96,17 @@ sealed_anew()
 # sealed_again HOST OLD-SPI4 OLD-SPI6: leaves times in ms in TOOK4, TOOK6
 sealed_again()
 {
-	local host=$1 family took address local_address old4=$2 old6=$3 old end=$(($(now_ms) + 20000 * SLOW))
+	local host=$1 family took address local_address old end=$(($(now_ms) + 20000 * SLOW))
 
 	TOOK4='' TOOK6=''
 	while [ -z "$TOOK4" ] || [ -z "$TOOK6" ]; do
 		for family in 4 6; do
-			address=$host$family local_address=A$family old=old$family
+			address=$host$family local_address=A$family old=$2
+			[ "$family" = 4 ] || old=$3
 			took=TOOK$family
 			[ -z "${!took}" ] || continue
-			has_arrived "$host" "${!address}" &&
-				sealed_anew "$host" "${!address}" "${!old}" "${!local_address}" || continue
+			has_arrived "$host" "${!address}" || continue
+			sealed_anew "$host" "${!address}" "$old" "${!local_address}" || continue
 			printf -v "$took" %s $(($(now_ms) - $(arrived "$host" "${!address}")))
 		done
 		[ "$(now_ms)" -lt "$end" ] || return 1
@@ -179,8 +180,7 @@ keys()
 # Nobody can wait for something not to happen: for as long as streams take this
 same_keys_meanwhile()
 {
-	local i
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		streams_move || return
 		is "$(keys A)" "$1" && is "$(keys B)" "$2" || return
 	done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# timeout: 180
+# timeout: 400
 #
 # Eavesdroppers on both sides of the router look at all protocols, first with no
 # links, to see that they can see, then with "require". Meanwhile connections

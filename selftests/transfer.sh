@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# timeout: 240
+# timeout: 400
 #
 # Transfers of every interesting size on a "require" link, both directions, IPv4
 # and IPv6, 1 and 32 flows: byte-exact, and records sent = records opened.

@@ -48,7 +48,7 @@
 
 #include "tcpseald.h"
 
-#define WORKERS_MIN	4
+#define WORKERS_MIN	16
 #define WORKERS_MAX	64
 #define FILES_WANTED	65536
 
