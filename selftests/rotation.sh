@@ -35,9 +35,14 @@ two_current()
 	is "$(seal "${!1}" -j sa show | jq '[.[] | select(.state == "current")] | length')" 4
 }
 
+# No old key is left to open with. The handshake that was cut off when the daemons
+# ended may have left a new one.
 at_rest()
 {
-	is "$(live_sas "$1")" 4
+	seal "${!1}" -j sa show | jq -e '[.[].state] | all(. != "draining") and
+		(map(select(. == "next")) | length <= 2)' >/dev/null && return
+	seal "${!1}" -j sa show | jq -c '.[] | {dir, local, state, flags, generation, age_secs}'
+	return 1
 }
 
 begin
@@ -88,7 +93,7 @@ check "all that passed was sealed" all_sealed ra
 must daemon_stop A
 must daemon_stop B
 for host in A B; do
-	check "old keys are gone on $host" slowwait 60 at_rest $host
+	check "old keys are gone on $host" slowwait 15 at_rest $host
 	check "one key each way is in use on $host" two_current $host
 done
 ktap_finished
