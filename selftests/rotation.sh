@@ -35,13 +35,15 @@ two_current()
 	is "$(seal "${!1}" -j sa show | jq '[.[] | select(.state == "current")] | length')" 4
 }
 
-# No old key is left to open with. The handshake that was cut off when the daemons
-# ended may have left a new one.
+# No SA that lives is older than the one in use. A newer one may wait: of the
+# handshake that was cut off when the daemons ended.
 at_rest()
 {
-	seal "${!1}" -j sa show | jq -e '[.[].state] | all(. != "draining") and
-		(map(select(. == "next")) | length <= 2)' >/dev/null && return
-	seal "${!1}" -j sa show | jq -c '.[] | {dir, local, state, flags, generation, age_secs}'
+	seal "${!1}" -j sa show | jq -e '
+		[.[] | select(.state != "tombstone")] | group_by([.local, .dir]) |
+		all((map(select(.state == "current")) | .[0].id) as $now | all(.id >= $now))' >/dev/null && return
+	seal "${!1}" -j sa show | jq -c '.[] | select(.state != "tombstone") |
+		{dir, local, state, id, flags, generation, age_secs}'
 	return 1
 }
 
