@@ -6,6 +6,8 @@
 #   make demo             the demonstration, in virtual machines
 #   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
 #                         one kernel)
+#   make bench            what it costs beside its peers, in virtual machines (BENCH=
+#                         options of scripts/bench)
 #   make lint             what the checkers say
 
 KDIR    ?= /lib/modules/$(shell uname -r)/build
@@ -69,7 +71,10 @@ demo:
 check:
 	scripts/check $(if $(K),--kernel $(K)) $(T)
 
+bench:
+	scripts/bench $(BENCH)
+
 lint:
 	scripts/lint
 
-.PHONY: all modules tools install modules_install tools_install clean demo check lint
+.PHONY: all modules tools install modules_install tools_install clean demo check bench lint

@@ -39,45 +39,6 @@ void tcpseal_aead_wait(struct tcpseal_sa *sa)
 }
 
 /**
- * tcpseal_job_alloc() - a job with room for its parts
- * @sa: its key decides how much memory a request needs
- * @src: most pieces of the source
- * @dst: most pieces of the destination
- * @extra: bytes more, zeroed, at job->extra
- *
- * Context: BH off. Return: the job, or NULL. Only the fields named here are
- * set, and the request's callback.
- */
-struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
-				      unsigned int dst, unsigned int extra)
-{
-	unsigned int ctx = ALIGN(tcpseal_key_reqsize(sa->key), 8);
-	unsigned int size = sizeof(struct tcpseal_job) + ctx +
-			    (src + dst) * sizeof(struct bio_vec) + extra;
-	struct tcpseal_job *job = this_cpu_xchg(spare, NULL);
-	unsigned int had = job ? job->size : 0;
-
-	if (had < size) {
-		kfree(job);
-		had = kmalloc_size_roundup(size);
-		job = kmalloc(had, GFP_ATOMIC | __GFP_NOWARN);
-		if (!job)
-			return NULL;
-	}
-	memset(job, 0, offsetof(struct tcpseal_job, aad));
-	job->size = had;
-	job->sa = sa;
-	job->tn = sa->tn;
-	job->src = (void *)(&job->req + 1) + ctx;
-	job->dst = job->src + src;
-	job->extra = job->dst + dst;
-	memset(job->extra, 0, extra);
-	sg_init_table(job->ssg, TCPSEAL_SG_MAX);
-	sg_init_table(job->dsg, TCPSEAL_SG_MAX);
-	return job;
-}
-
-/**
  * tcpseal_job_free() - free a job and its references on pages
  * @job: not parked; its skb is the caller's
  *
@@ -153,24 +114,27 @@ out:
 		wake_up_var(&sa->parked);
 }
 
-/* The next @len bytes at the cursor, behind the AAD in @sg. */
-static int sg_fill(struct scatterlist *sg, struct tcpseal_cursor *c,
-		   unsigned int len)
+/* The next @len bytes at the cursor, behind the AAD. */
+static int sgs_fill(struct tcpseal_sgs *sgs, struct tcpseal_cursor *c,
+		    unsigned int len)
 {
-	unsigned int n = 1;
+	unsigned int n = 0;
 
 	while (len) {
 		unsigned int part = min(len, c->vec->bv_len - c->skip);
 
-		if (n == TCPSEAL_SG_MAX)
+		if (++n == TCPSEAL_SG_MAX)
 			return -EMSGSIZE;
-		sg_unmark_end(&sg[n]);
-		sg_set_page(&sg[n++], c->vec->bv_page, part,
+		sg_set_page(&sgs->sg[n], c->vec->bv_page, part,
 			    c->vec->bv_offset + c->skip);
 		tcpseal_cursor_skip(c, part);
 		len -= part;
 	}
-	sg_mark_end(&sg[n - 1]);
+	if (sgs->end != n) {
+		sg_unmark_end(&sgs->sg[sgs->end]);
+		sg_mark_end(&sgs->sg[n]);
+		sgs->end = n;
+	}
 	return 0;
 }
 
@@ -203,38 +167,102 @@ TCPSEAL_CRYPTO_DONE(job_callback)
 	local_bh_enable();
 }
 
+static struct tcpseal_job *job_new(unsigned int size)
+{
+	struct tcpseal_job *job = kmalloc(size, GFP_ATOMIC | __GFP_NOWARN);
+
+	if (!job)
+		return NULL;
+	job->size = size;
+	sg_init_table(job->ssg.sg, TCPSEAL_SG_MAX);
+	sg_init_table(job->dsg.sg, TCPSEAL_SG_MAX);
+	sg_set_buf(&job->ssg.sg[0], job->aad, 0);
+	sg_set_buf(&job->dsg.sg[0], job->aad, 0);
+	job->ssg.end = TCPSEAL_SG_MAX - 1;
+	job->dsg.end = TCPSEAL_SG_MAX - 1;
+	aead_request_set_callback(&job->req, CRYPTO_TFM_REQ_MAY_BACKLOG,
+				  job_callback, job);
+	return job;
+}
+
+/**
+ * tcpseal_job_alloc() - a job with room for its parts
+ * @sa: its key decides how much memory a request needs
+ * @src: most pieces of the source
+ * @dst: most pieces of the destination
+ * @extra: bytes more, not zeroed, at job->extra
+ *
+ * Context: BH off. Return: the job, or NULL. Only the fields named here are
+ * set, and the request's callback.
+ */
+struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
+				      unsigned int dst, unsigned int extra)
+{
+	unsigned int ctx = ALIGN(tcpseal_key_reqsize(sa->key), 8);
+	unsigned int size = sizeof(struct tcpseal_job) + ctx +
+			    (src + dst) * sizeof(struct bio_vec) + extra;
+	struct tcpseal_job *job = this_cpu_xchg(spare, NULL);
+	unsigned int had = job ? job->size : 0;
+
+	if (had < size) {
+		kfree(job);
+		job = job_new(kmalloc_size_roundup(size));
+		if (!job)
+			return NULL;
+	}
+	memset(job, 0, offsetof(struct tcpseal_job, aad));
+	job->sa = sa;
+	job->tn = sa->tn;
+	job->src = (void *)(&job->req + 1) + ctx;
+	job->dst = job->src + src;
+	job->extra = job->dst + dst;
+	return job;
+}
+
+/**
+ * tcpseal_job_aad() - how long is the AAD of each record?
+ * @job: from tcpseal_job_alloc()
+ * @len: bytes at job->aad
+ */
+void tcpseal_job_aad(struct tcpseal_job *job, unsigned int len)
+{
+	job->ssg.sg[0].length = len;
+	job->dsg.sg[0].length = len;
+	aead_request_set_ad(&job->req, len);
+}
+
 /**
  * tcpseal_job_request() - set up the request of the next record
  * @job: nonce and AAD are ready, the cursors stand where the record begins
- * @must_sync: the result is needed at once
  * @src_len: bytes to read; with the tag when opening
  * @dst_len: bytes to write; with the tag when sealing
  *
  * Return: 0, -EMSGSIZE when the record is in too many pieces.
  */
-int tcpseal_job_request(struct tcpseal_job *job, bool must_sync,
-			unsigned int src_len, unsigned int dst_len)
+int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
+			unsigned int dst_len)
 {
-	struct crypto_aead *tfm = tcpseal_key_tfm(job->sa->key, must_sync);
 	int err;
 
-	if (unlikely(tcpseal_key_is_slow(job->sa->key, tfm)))
-		tcpseal_note(job->tn, TCPSEAL_NOTE_SYNC_CIPHER, 1);
-	sg_set_buf(&job->ssg[0], job->aad, job->aad_len);
-	sg_set_buf(&job->dsg[0], job->aad, job->aad_len);
-	sg_unmark_end(&job->ssg[0]);
-	sg_unmark_end(&job->dsg[0]);
-	err = sg_fill(job->ssg, &job->from, src_len) ?:
-	      sg_fill(job->dsg, &job->to, dst_len);
+	err = sgs_fill(&job->ssg, &job->from, src_len) ?:
+	      sgs_fill(&job->dsg, &job->to, dst_len);
 	if (err)
 		return err;
-	aead_request_set_tfm(&job->req, tfm);
-	aead_request_set_callback(&job->req, CRYPTO_TFM_REQ_MAY_BACKLOG,
-				  job_callback, job);
-	aead_request_set_crypt(&job->req, job->ssg, job->dsg, src_len,
+	aead_request_set_crypt(&job->req, job->ssg.sg, job->dsg.sg, src_len,
 			       job->nonce);
-	aead_request_set_ad(&job->req, job->aad_len);
 	return 0;
+}
+
+/* Which cipher can be used here does not change while BH is off. */
+static void job_cipher(struct tcpseal_job *job)
+{
+	struct crypto_aead *tfm = tcpseal_key_tfm(job->sa->key,
+						  job->must_sync);
+
+	aead_request_set_tfm(&job->req, tfm);
+	if (unlikely(tcpseal_key_is_slow(job->sa->key, tfm)))
+		tcpseal_note(job->tn, TCPSEAL_NOTE_SYNC_CIPHER,
+			     job->nr - job->cur);
 }
 
 /* Returns 0 when through (job->err set or not), or -EINPROGRESS. */
@@ -242,6 +270,7 @@ static int job_loop(struct tcpseal_job *job)
 {
 	int err;
 
+	job_cipher(job);
 	while (job->cur < job->nr) {
 		err = job->ops->next(job);
 		if (err == -EALREADY) {

@@ -22,6 +22,12 @@ struct tcpseal_cursor {
 	unsigned int		skip;
 };
 
+/* Set up once: [0] is the AAD; a record only moves the pieces and the end. */
+struct tcpseal_sgs {
+	struct scatterlist	sg[TCPSEAL_SG_MAX];
+	unsigned int		end;
+};
+
 struct tcpseal_job;
 
 /**
@@ -51,6 +57,7 @@ struct tcpseal_job {
 	struct nf_hook_state		state;
 	netdevice_tracker		tracker;	/* of state.in */
 	bool				seal;
+	bool				must_sync;	/* result wanted at once */
 	bool				parked;
 	bool				done;		/* queue->lock */
 	int				err;		/* ended the job */
@@ -79,7 +86,6 @@ struct tcpseal_job {
 			unsigned int	total;	/* plaintext so far */
 			u8		*small;	/* destination when small */
 			bool		selector_bad;
-			bool		must_sync;
 			bool		csum_known;
 			bool		csum_bad;
 		};
@@ -90,13 +96,11 @@ struct tcpseal_job {
 	struct bio_vec			*src;	/* no references */
 	struct bio_vec			*dst;	/* our pages, references */
 	unsigned int			nr_dst;
-
-	unsigned int			aad_len;
 	u8				nonce[TCPSEAL_IV_LEN];
-	u8				aad[TCPSEAL_AAD_MAX] __aligned(8);
-	struct scatterlist		ssg[TCPSEAL_SG_MAX];
-	struct scatterlist		dsg[TCPSEAL_SG_MAX];
 
+	/* from here on the next job finds what this one left */
+	u8				aad[TCPSEAL_AAD_MAX] __aligned(8);
+	struct tcpseal_sgs		ssg, dsg;
 	unsigned int			size;	/* of the allocation */
 	struct aead_request		req CRYPTO_MINALIGN_ATTR;
 	/* request context, then src, dst and recs */
@@ -108,8 +112,9 @@ void tcpseal_aead_wait(struct tcpseal_sa *sa);
 struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
 				      unsigned int dst, unsigned int extra);
 void tcpseal_job_free(struct tcpseal_job *job);
-int tcpseal_job_request(struct tcpseal_job *job, bool must_sync,
-			unsigned int src_len, unsigned int dst_len);
+void tcpseal_job_aad(struct tcpseal_job *job, unsigned int len);
+int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
+			unsigned int dst_len);
 int tcpseal_job_run(struct tcpseal_job *job);
 
 static inline void tcpseal_cursor_skip(struct tcpseal_cursor *c,
@@ -126,6 +131,15 @@ static inline void tcpseal_cursor_skip(struct tcpseal_cursor *c,
 static inline void tcpseal_cursor_read(struct tcpseal_cursor *c, void *to,
 				       unsigned int len)
 {
+	unsigned int start = c->vec->bv_offset + c->skip;
+
+	/* lowmem, and most often in one piece of one page */
+	if (likely(!IS_ENABLED(CONFIG_HIGHMEM) &&
+		   c->skip + len < c->vec->bv_len)) {
+		memcpy(to, page_address(c->vec->bv_page) + start, len);
+		c->skip += len;
+		return;
+	}
 	while (len) {
 		unsigned int off = c->vec->bv_offset + c->skip;
 		unsigned int part = min(len, c->vec->bv_len - c->skip);
@@ -136,6 +150,21 @@ static inline void tcpseal_cursor_read(struct tcpseal_cursor *c, void *to,
 				 offset_in_page(off), part);
 		tcpseal_cursor_skip(c, part);
 		to += part;
+		len -= part;
+	}
+}
+
+/* Copy into the pieces, which are pages of ours. */
+static inline void tcpseal_cursor_write(struct tcpseal_cursor *c,
+					const void *from, unsigned int len)
+{
+	while (len) {
+		unsigned int part = min(len, c->vec->bv_len - c->skip);
+
+		memcpy(page_address(c->vec->bv_page) + c->vec->bv_offset +
+		       c->skip, from, part);
+		tcpseal_cursor_skip(c, part);
+		from += part;
 		len -= part;
 	}
 }

@@ -244,7 +244,9 @@ bool tcpseal_ctrl_out(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 	if (from_listener(ctrl, a, skb, th))
 		return (!full && !has_tx(pair)) ||
 		       tuple_plain(tn, a, th->source, th->dest, false);
-	if (full || has_payload(skb, th))
+	/* The stack answers from a socket of its own, programs have raw ones */
+	if (full || has_payload(skb, th) ||
+	    (sk && sk_fullsock(sk) && !sk->sk_kern_sock))
 		return false;
 	/* Nobody listens: the peer learns at once, not after a timeout */
 	if (th->rst && !has_tx(pair) && th->source == READ_ONCE(ctrl->port))
@@ -316,6 +318,10 @@ tcpseal_ctrl_in(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 			verdict = TCPSEAL_CTRL_PASS;
 		else
 			verdict = TCPSEAL_CTRL_REFUSE;
+	} else if (!sk && th->source == READ_ONCE(ctrl->client_port) &&
+		   tuple_plain(tn, a, th->dest, th->source, false)) {
+		/* Nobody's alarm; nor anybody's: the port may have a listener */
+		verdict = TCPSEAL_CTRL_LATE;
 	}
 	if (sk)
 		sock_gen_put(sk);

@@ -33,6 +33,7 @@ enum tcpseal_ctrl_verdict {
 	TCPSEAL_CTRL_NO,	/* not a control connection */
 	TCPSEAL_CTRL_PASS,	/* exempt */
 	TCPSEAL_CTRL_REFUSE,	/* plaintext for one that is sealed */
+	TCPSEAL_CTRL_LATE,	/* for one of ours that is closed already */
 };
 
 /* The same for plain segments that come in; remembers tuples of plain SYNs. */

@@ -155,6 +155,9 @@ static enum tcpseal_verdict ingress_plain(struct tcpseal_net *tn,
 		case TCPSEAL_CTRL_REFUSE:
 			why = TCPSEAL_DROP_CTRL_INJECT;
 			break;
+		case TCPSEAL_CTRL_LATE:
+			why = TCPSEAL_DROP_CTRL_LATE;
+			break;
 		case TCPSEAL_CTRL_NO:
 			break;
 		}

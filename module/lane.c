@@ -177,7 +177,7 @@ static bool window_resize(struct tcpseal_rx_lane *lane, u32 size)
  * more than the window; the window grows (up to TCPSEAL_WINDOW_MAX) for those
  * that follow, this one is refused.
  *
- * Context: BH off. Takes lane->lock.
+ * Context: BH off, lane->lock.
  */
 enum tcpseal_replay tcpseal_lane_mark(struct tcpseal_net *tn,
 				      struct tcpseal_rx_lane *lane,
@@ -188,7 +188,7 @@ enum tcpseal_replay tcpseal_lane_mark(struct tcpseal_net *tn,
 	unsigned long *map;
 	u32 size;
 
-	spin_lock(&lane->lock);
+	lockdep_assert_held(&lane->lock);
 	win = rcu_dereference_protected(lane->win,
 					lockdep_is_held(&lane->lock));
 	if (unlikely(!win))
@@ -209,6 +209,5 @@ enum tcpseal_replay tcpseal_lane_mark(struct tcpseal_net *tn,
 		   window_resize(lane, min_t(u32, size * 4, TCPSEAL_WINDOW_MAX))) {
 		tcpseal_note(tn, TCPSEAL_NOTE_WINDOW_GROWN, 1);
 	}
-	spin_unlock(&lane->lock);
 	return verdict;
 }

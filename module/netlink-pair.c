@@ -23,15 +23,15 @@ static int get_string(const struct nlattr *attr, char **to,
 	return 0;
 }
 
-static void pair_restore(struct tcpseal_pair *pair, struct nlattr **attrs)
+static void pair_restore(struct tcpseal_pair *pair, struct nlattr **attrs,
+			 u32 flags)
 {
 	const struct nlattr *since = attrs[TCPSEAL_A_PAIR_STICKY_SINCE];
-	const struct nlattr *flags = attrs[TCPSEAL_A_PAIR_FLAGS];
 
 	if (attrs[TCPSEAL_A_PAIR_LAST_SEALED])
 		pair->last_sealed =
 			nla_get_u64(attrs[TCPSEAL_A_PAIR_LAST_SEALED]);
-	if (flags && nla_get_u32(flags) & TCPSEAL_PAIR_FLAG_STICKY)
+	if (flags & TCPSEAL_PAIR_FLAG_STICKY)
 		tcpseal_pair_set_sticky(pair, since ? nla_get_u64(since) :
 					      ktime_get_real_seconds());
 	tcpseal_pair_update(pair);
@@ -40,6 +40,8 @@ static void pair_restore(struct tcpseal_pair *pair, struct nlattr **attrs)
 static int pair_set(struct tcpseal_pair *pair, struct nlattr **attrs,
 		    struct netlink_ext_ack *extack)
 {
+	u32 flags = attrs[TCPSEAL_A_PAIR_FLAGS] ?
+		    nla_get_u32(attrs[TCPSEAL_A_PAIR_FLAGS]) : 0;
 	int err;
 
 	err = get_string(attrs[TCPSEAL_A_PAIR_IDENTITY], &pair->identity,
@@ -49,13 +51,14 @@ static int pair_set(struct tcpseal_pair *pair, struct nlattr **attrs,
 				 extack);
 	if (err)
 		return err;
-	pair_restore(pair, attrs);
+	pair_restore(pair, attrs, flags);
 	if (attrs[TCPSEAL_A_PAIR_MODE_PEER])
 		tcpseal_pair_set_peer(pair,
 				      nla_get_u32(attrs[TCPSEAL_A_PAIR_MODE_PEER]));
 	if (attrs[TCPSEAL_A_PAIR_BACKOFF_SECS])
 		tcpseal_pair_backoff(pair,
-				     nla_get_u32(attrs[TCPSEAL_A_PAIR_BACKOFF_SECS]));
+				     nla_get_u32(attrs[TCPSEAL_A_PAIR_BACKOFF_SECS]),
+				     flags & TCPSEAL_PAIR_FLAG_REFUSED);
 	return 0;
 }
 
@@ -67,9 +70,10 @@ int tcpseal_nl_pair_set_doit(struct sk_buff *skb, struct genl_info *info)
 	struct tcpseal_addrs key;
 	int err;
 
-	if (flags && nla_get_u32(flags) & ~TCPSEAL_PAIR_FLAG_STICKY) {
+	if (flags && nla_get_u32(flags) & ~(TCPSEAL_PAIR_FLAG_STICKY |
+					    TCPSEAL_PAIR_FLAG_REFUSED)) {
 		NL_SET_ERR_MSG_ATTR(info->extack, flags,
-				    "only sticky can be set");
+				    "only sticky and refused can be set");
 		return -EINVAL;
 	}
 	err = tcpseal_nl_pair(info, TCPSEAL_A_PAIR_LOCAL, TCPSEAL_A_PAIR_REMOTE,

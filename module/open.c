@@ -26,6 +26,10 @@ struct tcpseal_opened {
 	u8	flags;
 	u8	why;		/* 0: good */
 	u64	counter;
+	/* of the first record of a run, see open_run() */
+	u32	run_len;
+	u16	run;
+	u8	run_flags;
 };
 
 /* Everything about a record that can be said before the tag is checked. */
@@ -64,6 +68,7 @@ static int open_next(struct tcpseal_job *job)
 
 	if (seglen < TCPSEAL_OVERHEAD) {
 		rec->why = TCPSEAL_DROP_MALFORMED;
+		rec->counter = 0;
 		tcpseal_cursor_skip(&job->from, seglen);
 		return -EALREADY;
 	}
@@ -81,8 +86,7 @@ static int open_next(struct tcpseal_job *job)
 	th->seq = htonl(rec->seq);
 	job->total += rec->len;
 	tcpseal_key_nonce(job->sa->key, hdr->lane, rec->counter, job->nonce);
-	return tcpseal_job_request(job, job->must_sync,
-				   rec->len + TCPSEAL_TAG_LEN, rec->len);
+	return tcpseal_job_request(job, rec->len + TCPSEAL_TAG_LEN, rec->len);
 }
 
 /* A wrong tag under a wrong TCP checksum is line noise, not tampering. */
@@ -112,58 +116,60 @@ static void open_record(struct tcpseal_job *job, int err)
 		rec->why = TCPSEAL_DROP_CRYPTO;
 	} else if (job->selector_bad) {
 		rec->why = TCPSEAL_DROP_SELECTOR;
-	} else {
-		switch (tcpseal_lane_mark(job->tn, &job->sa->rx[job->lane],
-					  rec->counter, rec->len)) {
-		case TCPSEAL_REPLAY_SEEN:
-			rec->why = TCPSEAL_DROP_REPLAY;
-			break;
-		case TCPSEAL_REPLAY_OLD:
-			rec->why = TCPSEAL_DROP_TOO_OLD;
-			break;
-		case TCPSEAL_REPLAY_FRESH:
-			break;
-		}
+	}
+}
+
+/* The tag of a record was right: was it opened before? lane->lock. */
+static void open_mark(struct tcpseal_job *job, struct tcpseal_opened *rec)
+{
+	switch (tcpseal_lane_mark(job->tn, &job->sa->rx[job->lane],
+				  rec->counter, rec->len)) {
+	case TCPSEAL_REPLAY_SEEN:
+		rec->why = TCPSEAL_DROP_REPLAY;
+		break;
+	case TCPSEAL_REPLAY_OLD:
+		rec->why = TCPSEAL_DROP_TOO_OLD;
+		break;
+	case TCPSEAL_REPLAY_FRESH:
+		break;
 	}
 }
 
 /*
- * Records from @i on that make one skb: good, in sequence, none empty, all of
- * one size but for a shorter last one.
+ * Records from @first on that make one skb: good, in sequence, none empty, all
+ * of one size but for a shorter last one.
  */
-static unsigned int open_run(const struct tcpseal_job *job, unsigned int i)
+static void open_run(struct tcpseal_opened *first, unsigned int max)
 {
-	const struct tcpseal_opened *first = &job->recs[i], *prev = first;
+	struct tcpseal_opened *prev = first, *rec;
 	unsigned int n;
 
-	for (n = 1; i + n < job->nr; n++, prev++) {
-		const struct tcpseal_opened *rec = prev + 1;
-
-		if (rec->why || !rec->len || !prev->len ||
-		    rec->seq != prev->seq + prev->len ||
-		    prev->len != first->len || rec->len > first->len)
+	first->run_len = first->len;
+	first->run_flags = first->flags;
+	for (n = 1; n < max; n++, prev = rec) {
+		rec = prev + 1;
+		if (rec->why || !rec->len || prev->len != first->len ||
+		    rec->len > first->len ||
+		    rec->seq != prev->seq + prev->len)
 			break;
 		/* a record left out between two good ones moved @off */
 		if (rec->off != prev->off + prev->len)
 			break;
+		first->run_len += rec->len;
+		first->run_flags |= rec->flags;
 	}
-	return n;
+	first->run = n;
 }
 
 /* One run as one skb: the headers as the sender's TCP made them. */
 static void open_fill(struct tcpseal_job *job, struct sk_buff *skb,
-		      unsigned int i, unsigned int n)
+		      const struct tcpseal_opened *rec)
 {
-	const struct tcpseal_opened *rec = &job->recs[i];
 	const struct tcpseal_seg *seg = &job->seg;
-	unsigned int len = 0, k;
+	unsigned int len = rec->run_len;
+	u8 flags = rec->run_flags;
 	struct tcphdr *th;
-	u8 flags = 0;
 
-	for (k = 0; k < n; k++) {
-		len += rec[k].len;
-		flags |= rec[k].flags;
-	}
 	if (job->small)
 		tcpseal_skb_linear(skb, seg->hlen, job->small + rec->off, len);
 	else
@@ -173,43 +179,57 @@ static void open_fill(struct tcpseal_job *job, struct sk_buff *skb,
 	th->fin = !!(flags & TCPSEAL_F_FIN);
 	th->psh = !!(flags & TCPSEAL_F_PSH);
 	th->cwr = !!(flags & TCPSEAL_F_CWR);
-	tcpseal_skb_gso(skb, seg->family, rec->len, n);
-	if (n > 1 && th->cwr)
+	tcpseal_skb_gso(skb, seg->family, rec->len, rec->run);
+	if (rec->run > 1 && th->cwr)
 		skb_shinfo(skb)->gso_type |= SKB_GSO_TCP_ECN;
 	tcpseal_seg_length(skb, seg);
 	tcpseal_seg_checksum(skb, seg);
 }
 
-/* Count the bad ones; how many good ones are there, with how many bytes? */
-static unsigned int open_count(struct tcpseal_job *job, unsigned int *skbs)
+static void open_bad(struct tcpseal_job *job, enum tcpseal_drop why)
+{
+	struct tcpseal_addrs a;
+
+	tcpseal_seg_addrs(job->skb, &job->seg, false, &a);
+	tcpseal_drop(job->tn, job->pair, job->sa, &a, job->skb, why, 1);
+	if (why == TCPSEAL_DROP_BAD_TAG)
+		tcpseal_sa_tag_failed(job->sa);
+}
+
+/*
+ * The verdict on all records: those seen before are out, the good ones fall
+ * into runs. Return: how many are good; @skbs: in how many runs.
+ */
+static unsigned int open_judge(struct tcpseal_job *job, unsigned int *skbs)
 {
 	struct tcpseal_rx_lane *lane = &job->sa->rx[job->lane];
 	unsigned int i, n, good = 0, bytes = 0;
-	struct tcpseal_addrs a;
 
 	*skbs = 0;
+	spin_lock(&lane->lock);
+	for (i = 0; i < job->nr; i++)
+		if (!job->recs[i].why)
+			open_mark(job, &job->recs[i]);
 	for (i = 0; i < job->nr; i += n) {
-		const struct tcpseal_opened *rec = &job->recs[i];
+		struct tcpseal_opened *rec = &job->recs[i];
 
 		n = 1;
-		if (rec->why) {
-			tcpseal_seg_addrs(job->skb, &job->seg, false, &a);
-			tcpseal_drop(job->tn, job->pair, job->sa, &a, job->skb,
-				     rec->why, 1);
-			if (rec->why == TCPSEAL_DROP_BAD_TAG)
-				tcpseal_sa_tag_failed(job->sa);
+		if (rec->why)
 			continue;
-		}
-		n = open_run(job, i);
+		open_run(rec, job->nr - i);
+		n = rec->run;
 		good += n;
-		bytes += rec[n - 1].off + rec[n - 1].len - rec->off;
+		bytes += rec->run_len;
 		(*skbs)++;
 	}
-	if (!good)
-		return 0;
-	spin_lock(&lane->lock);
 	lane->skbs += *skbs;
 	spin_unlock(&lane->lock);
+	if (good != job->nr)
+		for (i = 0; i < job->nr; i++)
+			if (job->recs[i].why)
+				open_bad(job, job->recs[i].why);
+	if (!good)
+		return 0;
 	tcpseal_count(job->tn, TCPSEAL_T_OPENED_RECORDS, good);
 	tcpseal_count(job->tn, TCPSEAL_T_OPENED_BYTES, bytes);
 	tcpseal_count(job->tn, TCPSEAL_T_OPENED_SKBS, *skbs);
@@ -236,7 +256,7 @@ static struct sk_buff *open_emit(struct tcpseal_job *job)
 			     TCPSEAL_DROP_NO_MEMORY, job->nr);
 		return NULL;
 	}
-	if (!open_count(job, &skbs))
+	if (!open_judge(job, &skbs))
 		return NULL;
 	if (tcpseal_skb_own(skb, room))
 		goto err_drop;
@@ -253,8 +273,8 @@ static struct sk_buff *open_emit(struct tcpseal_job *job)
 		n = 1;
 		if (job->recs[i].why)
 			continue;
-		n = open_run(job, i);
-		open_fill(job, piece, i, n);
+		n = job->recs[i].run;
+		open_fill(job, piece, &job->recs[i]);
 		piece = piece->next;
 	}
 	return list;
@@ -425,7 +445,7 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 	job->rst = tcpseal_th(skb, seg)->rst;
 	job->must_sync = nf_bridge_info_exists(skb);
 	job->state = *state;
-	job->aad_len = tcpseal_seg_aad(skb, seg, job->aad);
+	tcpseal_job_aad(job, tcpseal_seg_aad(skb, seg, job->aad));
 
 	if (tcpseal_job_run(job) == -EINPROGRESS)
 		return TCPSEAL_STOLEN;

@@ -331,6 +331,11 @@ void tcpseal_pair_update(struct tcpseal_pair *pair)
 		tcpseal_notify_pair(pair, TCPSEAL_PAIR_STATE_BLOCKED);
 		return;
 	case TCPSEAL_MUST_SEAL:
+		/* What failed while it did not matter is asked again now */
+		if (old == TCPSEAL_MAY_PLAIN && !pair_tx(pair)) {
+			WRITE_ONCE(pair->backoff_until, 0);
+			WRITE_ONCE(pair->next_acquire, jiffies);
+		}
 		if (old == TCPSEAL_MAY_PLAIN &&
 		    pair_link(pair)->flags & TCPSEAL_LINK_FLAG_OLD_RESET)
 			tcpseal_old_reset(pair->tn,
@@ -425,6 +430,18 @@ void tcpseal_pair_agree(struct tcpseal_pair *pair, u8 local, u8 peer)
 	pair->reason = NULL;
 }
 
+/*
+ * The peer proved who it is and said its mode. Where that and the mode of this
+ * end agree on less, sticky memory has nothing left to guard.
+ */
+static void pair_agree_less(struct tcpseal_pair *pair,
+			    const struct tcpseal_link *link)
+{
+	if (tcpseal_matrix(link ? link->pair_mode : TCPSEAL_MODE_NONE,
+			   pair->peer_mode) == TCPSEAL_MAY_PLAIN)
+		tcpseal_pair_release(pair);
+}
+
 void tcpseal_pair_set_peer(struct tcpseal_pair *pair, u8 mode)
 {
 	struct tcpseal_sa *sa, *next;
@@ -440,6 +457,7 @@ void tcpseal_pair_set_peer(struct tcpseal_pair *pair, u8 mode)
 			if (sa->dir == TCPSEAL_DIR_OUT)
 				tcpseal_sa_remove(sa, TCPSEAL_REMOVE_FORCED);
 	}
+	pair_agree_less(pair, pair_link(pair));
 	tcpseal_pair_update(pair);
 }
 
@@ -467,7 +485,7 @@ void tcpseal_pair_release(struct tcpseal_pair *pair)
 	tcpseal_notify_pair(pair, tcpseal_pair_state(pair));
 }
 
-void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs)
+void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs, bool refused)
 {
 	unsigned long until = jiffies + secs * HZ;
 
@@ -480,7 +498,7 @@ void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs)
 	if (pair_tx(pair))
 		return;
 	tcpseal_hold_fail(pair, TCPSEAL_DROP_NO_KEY, EHOSTUNREACH);
-	tcpseal_abort_pair(pair->tn, pair, EHOSTUNREACH, true);
+	tcpseal_abort_pair(pair->tn, pair, EHOSTUNREACH, !refused);
 }
 
 enum tcpseal_pair_state tcpseal_pair_state(const struct tcpseal_pair *pair)
@@ -518,6 +536,9 @@ static void pair_drop_sas(struct tcpseal_pair *pair)
 void tcpseal_pair_relink(struct tcpseal_pair *pair, struct tcpseal_link *link)
 {
 	lockdep_assert_held(&pair->tn->lock);
+	/* The peer's no still stands, this end may insist no more */
+	if (pair->refused)
+		pair_agree_less(pair, link);
 	if (!link) {
 		/* drain_pairs() saw to it that nobody depends on these any more */
 		pair_drop_sas(pair);

@@ -129,8 +129,11 @@ void tcpseal_pair_set_peer(struct tcpseal_pair *pair, u8 mode);
 void tcpseal_pair_set_sticky(struct tcpseal_pair *pair, u64 since);
 /* Release of the sticky memory by peer or operator. */
 void tcpseal_pair_release(struct tcpseal_pair *pair);
-/* The last attempt failed: tell those who wait, ask again after @secs. */
-void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs);
+/*
+ * The last attempt failed: tell those who wait, ask again after @secs. Where
+ * the peer said that it has no link, everybody who needs the key is told.
+ */
+void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs, bool refused);
 enum tcpseal_pair_state tcpseal_pair_state(const struct tcpseal_pair *pair);
 /* The pair with exactly this key; made if @make and a link covers it. */
 struct tcpseal_pair *tcpseal_pair_by_key(struct tcpseal_net *tn,

@@ -12,6 +12,8 @@
 #define SAS_MAX			4
 /* Records of the old key may arrive so long after the first of the new one */
 #define DRAIN_TIME		(3 * HZ)
+/* A handshake that both ends opened at once may still fall back to this key */
+#define UNUSED_TIME		(10 * HZ)
 #define TOMBSTONES_MAX		65536
 /* The peer has left the key: only stray records are to be caught */
 #define TOMBSTONE_DRAINED	(60ULL * NSEC_PER_SEC)
@@ -179,10 +181,15 @@ static void rx_make_current(struct tcpseal_sa *sa)
 	struct tcpseal_sa *other;
 
 	list_for_each_entry(other, &sa->pair->sas, pair_node) {
-		if (other->dir != TCPSEAL_DIR_IN ||
-		    other->state != TCPSEAL_SA_STATE_CURRENT)
+		if (other->dir != TCPSEAL_DIR_IN)
 			continue;
-		other->drain_until = jiffies + DRAIN_TIME;
+		if (other->state == TCPSEAL_SA_STATE_CURRENT)
+			other->drain_until = jiffies + DRAIN_TIME;
+		else if (other->state == TCPSEAL_SA_STATE_NEXT &&
+			 other->id < sa->id)
+			other->drain_until = jiffies + UNUSED_TIME;
+		else
+			continue;
 		set_state(other, TCPSEAL_SA_STATE_DRAINING);
 	}
 	set_state(sa, TCPSEAL_SA_STATE_CURRENT);

@@ -110,9 +110,8 @@ static int seal_next(struct tcpseal_job *job)
 	seal_urgent(th, job->urg_ptr, k * job->chunk);
 	tcpseal_key_nonce(job->sa->key, job->lane, job->counter + k,
 			  job->nonce);
-	tcpseal_vec_write(job->dst, record_off(job, k), hdr, sizeof(*hdr));
-	tcpseal_cursor_skip(&job->to, sizeof(*hdr));
-	return tcpseal_job_request(job, false, len, len + TCPSEAL_TAG_LEN);
+	tcpseal_cursor_write(&job->to, hdr, sizeof(*hdr));
+	return tcpseal_job_request(job, len, len + TCPSEAL_TAG_LEN);
 }
 
 static void seal_record(struct tcpseal_job *job, int err)
@@ -386,7 +385,7 @@ static void seal_job_headers(struct tcpseal_net *tn, struct tcpseal_job *job)
 		     (th->cwr ? TCPSEAL_F_CWR : 0);
 	job->lane = tcpseal_seg_lane(tn, job->skb, &job->seg, job->sa->lanes);
 	job->queue = &job->sa->tx[job->lane].queue;
-	job->aad_len = tcpseal_seg_aad(job->skb, &job->seg, job->aad);
+	tcpseal_job_aad(job, tcpseal_seg_aad(job->skb, &job->seg, job->aad));
 }
 
 /**

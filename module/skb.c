@@ -14,13 +14,21 @@
 #include "skb.h"
 
 #define BLOCK_ORDER	get_order(32768)
+/* Kept for each CPU: what is on its way through a NIC, or to a reader */
+#define BLOCKS_MAX	16
 
-/* A block from which pieces are cut, one for each CPU. */
+/*
+ * Blocks from which pieces are cut, some for each CPU. A block whose pieces
+ * are all gone is used again: a new one would have to be cleared first where
+ * the kernel clears what it hands out (init_on_alloc), and costs at both ends.
+ */
 struct pool {
 	local_lock_t	lock;
-	struct page	*page;		/* holds one reference */
+	struct page	*page;		/* in use; one reference */
 	unsigned int	used;
 	unsigned int	size;
+	unsigned int	nr;
+	struct page	*kept[BLOCKS_MAX];	/* one reference each */
 };
 
 static DEFINE_PER_CPU(struct pool, pools) = {
@@ -49,24 +57,54 @@ void tcpseal_skb_exit(void)
 		if (pool->page)
 			put_page(pool->page);
 		pool->page = NULL;
+		while (pool->nr)
+			put_page(pool->kept[--pool->nr]);
 	}
 }
 
 /*
- * A new block: 32 KiB if there is one without touching reserves, else a page,
- * for which the socket's reserves may be used (swap over the network must not
- * deadlock).
+ * The first kept block that is all ours again, so that no more of them are
+ * kept warm than are needed. The one in use takes its place.
+ */
+static struct page *pool_swap(struct pool *pool, struct page *full)
+{
+	struct page *page;
+	unsigned int i;
+
+	for (i = 0; i < pool->nr; i++) {
+		page = pool->kept[i];
+		if (page_ref_count(page) != 1)
+			continue;
+		pool->kept[i] = full;
+		return page;
+	}
+	if (pool->nr < BLOCKS_MAX)
+		pool->kept[pool->nr++] = full;
+	else
+		put_page(full);
+	return NULL;
+}
+
+/*
+ * Another block: 32 KiB if there is one without touching reserves, else a
+ * page, for which the socket's reserves may be used (swap over the network
+ * must not deadlock). Single pages are not kept.
  */
 static bool pool_refill(struct pool *pool, gfp_t gfp, bool *order0)
 {
-	struct page *page;
+	struct page *page = NULL, *full = pool->page;
 
-	if (pool->page)
-		put_page(pool->page);
+	pool->page = NULL;
+	if (full && pool->size > PAGE_SIZE)
+		page = pool_swap(pool, full);
+	else if (full)
+		put_page(full);
 	pool->used = 0;
 	pool->size = PAGE_SIZE << BLOCK_ORDER;
-	page = alloc_pages(GFP_NOWAIT | __GFP_COMP | __GFP_NOWARN |
-			   __GFP_NORETRY | __GFP_NOMEMALLOC, BLOCK_ORDER);
+	if (!page)
+		page = alloc_pages(GFP_NOWAIT | __GFP_COMP | __GFP_NOWARN |
+				   __GFP_NORETRY | __GFP_NOMEMALLOC,
+				   BLOCK_ORDER);
 	if (!page) {
 		*order0 = true;
 		pool->size = PAGE_SIZE;
@@ -134,32 +172,6 @@ void tcpseal_pages_put(const struct bio_vec *vec, unsigned int n)
 {
 	while (n--)
 		put_page(vec[n].bv_page);
-}
-
-/**
- * tcpseal_vec_write() - copy into pages of ours
- * @vec: pieces from tcpseal_pages_alloc()
- * @off: offset in them
- * @from: source
- * @len: bytes
- */
-void tcpseal_vec_write(const struct bio_vec *vec, unsigned int off,
-		       const void *from, unsigned int len)
-{
-	while (off >= vec->bv_len) {
-		off -= vec->bv_len;
-		vec++;
-	}
-	while (len) {
-		unsigned int part = min(len, vec->bv_len - off);
-
-		memcpy(page_address(vec->bv_page) + vec->bv_offset + off,
-		       from, part);
-		from += part;
-		len -= part;
-		off = 0;
-		vec++;
-	}
 }
 
 /**

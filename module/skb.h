@@ -36,8 +36,6 @@ int tcpseal_pages_alloc(struct bio_vec *vec, unsigned int max,
 			unsigned int len, const struct sk_buff *skb,
 			bool *order0);
 void tcpseal_pages_put(const struct bio_vec *vec, unsigned int n);
-void tcpseal_vec_write(const struct bio_vec *vec, unsigned int off,
-		       const void *from, unsigned int len);
 
 int tcpseal_skb_own(struct sk_buff *skb, unsigned int tail);
 void tcpseal_skb_payload(struct sk_buff *skb, unsigned int hlen,

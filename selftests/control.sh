@@ -163,7 +163,7 @@ attack()
 # capture NAME: all TCP that A sends from now on
 capture()
 {
-	on_r tcpdump -i ra -Q in -w "$TMP/$1.pcap" -U --immediate-mode \
+	ip netns exec "$R" tcpdump -i ra -Q in -w "$TMP/$1.pcap" -U --immediate-mode \
 		"tcp and (src host $A4 or src host $A6)" 2>"$TMP/$1.err" &
 	CAPTURE=$!
 	disown "$CAPTURE"
@@ -177,7 +177,7 @@ capture_ended()
 
 capture_stop()
 {
-	kill -INT "$CAPTURE"
+	kill -TERM "$CAPTURE"
 	must slowwait 10 capture_ended
 }
 

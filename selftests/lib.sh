@@ -412,7 +412,12 @@ link_both()
 
 hex()
 {
-	od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'
+	local part all=''
+	while [ ${#all} -lt $((2 * $1)) ]; do
+		printf -v part '%08x' "$SRANDOM"
+		all+=$part
+	done
+	echo "${all:0:2 * $1}"
 }
 
 # An SPI that is neither 0 nor negative

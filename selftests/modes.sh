@@ -54,7 +54,8 @@ sniffer()
 	    a, b = socket.inet_pton(family, a), socket.inet_pton(family, b)
 	    pairs[a, b], pairs[b, a] = (int(k), 0), (int(k), 1)
 	def fresh(*_):
-	    global seen
+	    global seen, since
+	    since = time.time()
 	    seen = {k: [[0, 0, 0], [0, 0, 0]] for k, _ in pairs.values()}
 	def records(p):
 	    while p:
@@ -89,6 +90,7 @@ sniffer()
 	signal.signal(signal.SIGUSR1, fresh)
 	s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 	s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+	s.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS: what waits is older
 	s.bind((device, 0))
 	s.setblocking(False)
 	while True:
@@ -98,7 +100,10 @@ sniffer()
 	    until = time.monotonic() + 0.2
 	    while time.monotonic() < until:
 	        if select.select([s], [], [], 0.1)[0]:
-	            look(s.recv(1 << 17))
+	            frame, extra, _, _ = s.recvmsg(1 << 17, 64)
+	            secs, nanos = struct.unpack('@ll', extra[0][2][:16])
+	            if secs + nanos / 1e9 >= since:
+	                look(frame)
 	END
 }
 
@@ -188,11 +193,13 @@ cells()
 	done | jq -s . >"$TMP/cells.json"
 }
 
-# What both kernels say of the pairs, where it is not the matrix's answer
+# states_wrong true|false: what both kernels say of the pairs, where it is not the
+# matrix's answer; true: also what they are to remember once records were opened
 states_wrong()
 {
 	seal_a -j peer show >"$TMP/peers.A" && seal_b -j peer show >"$TMP/peers.B" || return
-	jq -r --slurpfile pa "$TMP/peers.A" --slurpfile pb "$TMP/peers.B" '
+	jq -r --slurpfile pa "$TMP/peers.A" --slurpfile pb "$TMP/peers.B" \
+		--argjson remembered "$1" '
 		def pair($peers; $local; $remote):
 			([$peers[0][] | select(.local == $local and .remote == $remote)][0]) //
 			{state: "none", flags: []};
@@ -212,7 +219,7 @@ states_wrong()
 			end;
 		.[] as $c | pair($pa; $c.local; $c.remote) as $a |
 		pair($pb; $c.remote; $c.local) as $b |
-		($c.a != "audit" and $c.b != "audit") as $sticky |
+		($remembered and $c.a != "audit" and $c.b != "audit") as $sticky |
 		select((right($c.a; $c.want; $sticky; $a) and
 			right($c.b; $c.want; $sticky; $b)) | not) |
 		"\($c.was) -> \($c.a)/\($c.b) (\($c.local) - \($c.remote)): \($c.want), but A says \($a.state) \($a.flags | join(",")) \($a.reason // ""), B says \($b.state) \($b.flags | join(",")) \($b.reason // "")"
@@ -223,7 +230,7 @@ states_wrong()
 # What is asked often leaves the machine some time to get there
 states_right()
 {
-	! states_wrong || {
+	! states_wrong "$1" || {
 		sleep 0.2
 		return 1
 	}
@@ -231,7 +238,7 @@ states_right()
 
 matrix_answers()
 {
-	slowwait "$STALL" states_right || {
+	slowwait "$STALL" states_right "$1" || {
 		cat "$TMP/states"
 		return 1
 	}
@@ -315,14 +322,16 @@ went_on()
 	moved "$1" "${MARK[$1]}"
 }
 
-# Where the pair is blocked nothing goes on; the program must be told. Not where
-# its own host has no link, or a clear one: that kernel is told nothing.
+# Nor does the kernel know, where the program's own host has no link or a clear one
+told_nothing()
+{
+	blocked "$1" && [ "${AT_A[$1]}" -lt 2 ]
+}
+
+# Where the pair is blocked nothing goes on; the program must be told
 settled()
 {
-	if blocked "$1" && [ "${AT_A[$1]}" -lt 2 ]; then
-		return 0
-	fi
-	stream_ended "p$1" || { ! blocked "$1" && went_on "$1"; }
+	told_nothing "$1" || stream_ended "p$1" || { ! blocked "$1" && went_on "$1"; }
 }
 
 streams_settled()
@@ -339,7 +348,7 @@ no_silence()
 	local k bad=0
 	slowwait "$STALL" streams_settled
 	for ((k = 0; k < PAIRS; k++)); do
-		stream_lives "$k" || continue
+		stream_lives "$k" && ! told_nothing "$k" || continue
 		if ! settled "$k"; then
 			echo "$(transition "$k"): the connection neither goes on nor ends"
 			bad=1
@@ -429,12 +438,13 @@ judge()
 {
 	local begun=$SECONDS
 	cells 0 $PAIRS
-	check "$1: both ends come to the matrix's answer" matrix_answers
+	check "$1: both ends come to the matrix's answer" matrix_answers false
 	mark_streams
 	check "$1: every connection goes on, or ends by an error" no_silence
 	renew_streams
 	check "$1: new connections work where they may" new_ones_work $PAIRS
 	check "$1: the wire agrees" wire_agrees
+	check "$1: both ends remember who sealed" matrix_answers true
 	check "$1: blocked ones are refused, not left waiting" blocked_refused 0 $PAIRS
 	ktap_print_msg "$1: $((SECONDS - begun)) s"
 }
@@ -500,7 +510,7 @@ judge "the matrix"
 
 # Nobody there to negotiate with
 cells $PAIRS $((PAIRS + 5))
-check "a peer without tcpseal: the matrix's answer" matrix_answers
+check "a peer without tcpseal: the matrix's answer" matrix_answers false
 check "a peer without tcpseal: the wire agrees" wire_agrees
 check "a peer without tcpseal: refused where sealing is required" \
 	blocked_refused $PAIRS $((PAIRS + 5))

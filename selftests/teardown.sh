@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernels: 6.1 6.12
+# kernels: 6.1 6.12 next
 # timeout: 900
 #
 # Fifty rounds under load: rmmod while pairs hold keys, which is refused; "link
@@ -19,11 +19,21 @@ hosts_up()
 {
 	local ns
 	for ns in "$A" "$B"; do
-		ip netns add "$ns" && namespaces+=("$ns") && ip -n "$ns" link set lo up &&
-			on "$ns" sysctl -qw net.ipv6.conf.default.accept_dad=0 || return
+		ip netns add "$ns" && namespaces+=("$ns") || return
 	done
-	cable "$A" a0 "$B" b0 &&
-		host_up "$A" a0 "$A4"/8 "$A6"/16 && host_up "$B" b0 "$B4"/8 "$B6"/16 &&
+	ip -n "$A" -batch - <<-END &&
+		link set lo up
+		link add a0 type veth peer name b0 netns $B
+		addr add $A4/8 dev a0
+		addr add $A6/16 dev a0 nodad
+		link set a0 up
+	END
+		ip -n "$B" -batch - <<-END &&
+			link set lo up
+			addr add $B4/8 dev b0
+			addr add $B6/16 dev b0 nodad
+			link set b0 up
+		END
 		on_b "$TOOLS/tcp_pat" server -R -D -q "$TMP/serve.pid" -o "$TMP/serve.json" 2>/dev/null
 }
 

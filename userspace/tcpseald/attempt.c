@@ -258,8 +258,12 @@ static void check_link(struct pair *pair, void *data)
 {
 	(void)data;
 	pair->not_before = 0;
-	if (!pairs_stale(pair))
+	if (!pairs_stale(pair)) {
+		/* The kernel asked before we heard of the link */
+		if (pair->due && !pair->live)
+			attempt_plan(pair, now_ms() + pairs_spread() / 8);
 		return;
+	}
 	pair->failures = 0;
 	pair->urgent = true;
 	attempt_want_in(pair, pairs_spread() / 8);

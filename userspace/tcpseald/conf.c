@@ -304,7 +304,7 @@ static int lanes_line(struct parser *p)
 
 static int workers_line(struct parser *p)
 {
-	return set_u32(p, p->argv[1], 1, 256, &p->conf->workers);
+	return set_u32(p, p->argv[1], 2, 256, &p->conf->workers);
 }
 
 static int sticky_line(struct parser *p)

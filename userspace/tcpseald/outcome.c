@@ -109,6 +109,17 @@ static bool try_again(struct pair *pair, const struct session *s)
 	return true;
 }
 
+/*
+ * "No link" comes without proof. Where sealing is required and there is no
+ * key, nothing passes either way: then the programs are told at once, instead
+ * of waiting for TCP's timers. In all other cases it is worth nothing.
+ */
+static bool refused(const struct pair *pair, const struct session *s)
+{
+	return s->no_link && !pair->live &&
+	       s->mode_local == TCPSEAL_MODE_REQUIRE;
+}
+
 /* An attempt of ours that failed: when next, and what the kernel is told */
 static void settle_failed(struct pair *pair, const struct session *s)
 {
@@ -142,6 +153,7 @@ static void settle(struct pair *pair, const struct session *s)
 
 	link = links_of_pair(links_now, &pair->local, &pair->remote);
 	pair->last_used = now_ms();
+	pair->refused = refused(pair, s);
 	switch (s->result) {
 	case SESSION_SEALED:
 		settle_sealed(pair, s, link);

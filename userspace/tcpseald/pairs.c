@@ -158,6 +158,10 @@ void pairs_set_reason(struct pair *pair, const char *reason, int mode_peer,
 	if (backoff_secs) {
 		set.backoff_secs = backoff_secs;
 		TCPSEAL_MARK(&set, PAIR_BACKOFF_SECS);
+		if (pair->refused) {
+			set.flags = TCPSEAL_PAIR_FLAG_REFUSED;
+			TCPSEAL_MARK(&set, PAIR_FLAGS);
+		}
 	}
 	if (kernel_there() && tcpseal_pair_set(kernel, &set))
 		log_debug("pair-set: %s", tcpseal_error(kernel));

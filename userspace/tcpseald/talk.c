@@ -45,6 +45,7 @@ static int tls_failed(struct run *r, const char *doing)
 	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
 		return run_end(r, SESSION_REFUSED, "the peer showed no certificate");
 	case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+		s->no_link = true;
 		return run_end(r, SESSION_REFUSED_BY_PEER,
 			   "the peer has no link for %s", text_of(&s->here, &at));
 	case SSL_R_TLSV1_ALERT_INTERNAL_ERROR:
@@ -126,8 +127,10 @@ static int notice_came(struct run *r, const uint8_t *msg, size_t len)
 	case WIRE_NOTICE_BUSY:
 		r->s->retry_secs = notice.retry;
 		return run_end(r, SESSION_BUSY, "the peer is busy");
-	case WIRE_NOTICE_REFUSED:
 	case WIRE_NOTICE_NO_LINK:
+		r->s->no_link = true;
+		/* fall through */
+	case WIRE_NOTICE_REFUSED:
 		return run_end(r, SESSION_REFUSED_BY_PEER, "the peer says: %.220s",
 			   notice.text);
 	}

@@ -258,6 +258,7 @@ struct session {
 	char reason[REASON_LEN];
 	uint32_t mode_local;
 	int mode_peer;			/* -1: not said */
+	bool no_link;			/* the peer hints; not proved */
 	uint64_t generation;
 	uint32_t soft_secs, hard_secs;
 	uint32_t retry_secs;
@@ -317,6 +318,7 @@ struct pair {
 	bool live;			/* the kernel has keys */
 	bool judging;			/* after a change of trust */
 	bool complained;		/* the kernel holds a reason of ours */
+	bool refused;			/* the last attempt: no link there */
 	unsigned int failures;
 	uint32_t said;			/* hash of the last sentence logged */
 	uint64_t due;			/* of the timer, 0: none */

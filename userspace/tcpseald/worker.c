@@ -2,8 +2,11 @@
 /*
  * Threads that run sessions; the loop submits, and is told when one is over.
  * Peers that proved who they are before go first, and those that did not never
- * have more than half of the threads: whoever only keeps us waiting cannot
- * keep others from new keys.
+ * have more than a quarter of the threads: whoever only keeps us waiting cannot
+ * keep others from new keys. Clients have no more than half of them: a client
+ * waits for a thread of its server, and two hosts that open many handshakes
+ * with each other at once must not wait for each other. A server only waits
+ * for a client that runs.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,8 +28,8 @@ struct queue {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 /* under lock */
-static struct queue known, strangers, finished;
-static unsigned int strangers_run;
+static struct queue clients, known, strangers, finished;
+static unsigned int clients_run, strangers_run;
 static struct session *running[THREADS_MAX];
 static unsigned int load;
 static bool stopping;
@@ -64,18 +67,42 @@ static void ring(void)
 	(void)n;
 }
 
+static struct queue *queue_of(const struct session *session)
+{
+	if (session->client)
+		return &clients;
+	return session->known ? &known : &strangers;
+}
+
+static unsigned int share(unsigned int divisor)
+{
+	return threads_n > divisor ? threads_n / divisor : 1;
+}
+
 /* The next that may run now */
 static struct session *next_session(void)
 {
 	struct session *session = take(&known);
 
-	if (session)
-		return session;
-	if (strangers_run >= (threads_n > 1 ? threads_n / 2 : 1))
-		return NULL;
-	session = take(&strangers);
-	strangers_run += !!session;
+	if (!session && clients_run < share(2)) {
+		session = take(&clients);
+		clients_run += !!session;
+	}
+	if (!session && strangers_run < share(4)) {
+		session = take(&strangers);
+		strangers_run += !!session;
+	}
 	return session;
+}
+
+static void has_run(const struct session *session)
+{
+	if (session->client)
+		clients_run--;
+	else if (!session->known)
+		strangers_run--;
+	/* Its share may be what another one waits for */
+	pthread_cond_signal(&work);
 }
 
 static void *worker(void *slot)
@@ -98,7 +125,7 @@ static void *worker(void *slot)
 		close(session->fd);
 		session->fd = -1;
 		load--;
-		strangers_run -= !session->known;
+		has_run(session);
 		put(&finished, session);
 		ring();
 	}
@@ -130,6 +157,7 @@ int worker_start(unsigned int n, void (*done)(struct session *session))
 	pthread_attr_t attr;
 	int ret = 0;
 
+	clients.tail = &clients.head;
 	known.tail = &known.head;
 	strangers.tail = &strangers.head;
 	finished.tail = &finished.head;
@@ -160,7 +188,7 @@ bool worker_submit(struct session *session)
 	pthread_mutex_lock(&lock);
 	room = load < QUEUE_MAX;
 	if (room) {
-		put(session->known ? &known : &strangers, session);
+		put(queue_of(session), session);
 		load++;
 		pthread_cond_signal(&work);
 	}
@@ -205,7 +233,8 @@ static void cancel_all(void)
 	for (i = 0; i < threads_n; i++)
 		if (running[i])
 			hang_up(running[i]);
-	while ((session = take(&known)) || (session = take(&strangers)))
+	while ((session = take(&clients)) || (session = take(&known)) ||
+	       (session = take(&strangers)))
 		put(&finished, session);
 }
 

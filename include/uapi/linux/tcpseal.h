@@ -90,12 +90,14 @@ enum tcpseal_pair_state {
 
 /**
  * enum tcpseal_pair_flag - sticky - plaintext is refused until released; want
- *   - a key is wanted now; held - segments wait for the key.
+ *   - a key is wanted now; held - segments wait for the key; refused - with
+ *   backoff-secs, the peer said, without proof, that it has no link.
  */
 enum tcpseal_pair_flag {
 	TCPSEAL_PAIR_FLAG_STICKY = 1,
 	TCPSEAL_PAIR_FLAG_WANT = 2,
 	TCPSEAL_PAIR_FLAG_HELD = 4,
+	TCPSEAL_PAIR_FLAG_REFUSED = 8,
 };
 
 enum tcpseal_expire_why {

@@ -72,7 +72,9 @@
 	X(31, TEARDOWN, "teardown",					\
 	  "namespace, link or module went away meanwhile")		\
 	X(32, CTRL_INJECT, "ctrl-inject",				\
-	  "plaintext for a control connection that is sealed")
+	  "plaintext for a control connection that is sealed")		\
+	X(33, CTRL_LATE, "ctrl-late",					\
+	  "plain remains of a control connection that is closed here")
 
 #define TCPSEAL_NOTES(X)						\
 	X(1, RECHUNKED, "rechunked",					\
