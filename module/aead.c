@@ -114,9 +114,8 @@ out:
 		wake_up_var(&sa->parked);
 }
 
-/* The next @len bytes at the cursor, behind the AAD. */
-static int sgs_fill(struct tcpseal_sgs *sgs, struct tcpseal_cursor *c,
-		    unsigned int len)
+static noinline int sgs_fill_pieces(struct tcpseal_sgs *sgs,
+				    struct tcpseal_cursor *c, unsigned int len)
 {
 	unsigned int n = 0;
 
@@ -138,13 +137,26 @@ static int sgs_fill(struct tcpseal_sgs *sgs, struct tcpseal_cursor *c,
 	return 0;
 }
 
+/* The next @len bytes at the cursor, behind the AAD; mostly in one piece. */
+static __always_inline int sgs_fill(struct tcpseal_sgs *sgs,
+				    struct tcpseal_cursor *c, unsigned int len)
+{
+	if (unlikely(sgs->end != 1 || c->skip + len > c->vec->bv_len || !len))
+		return sgs_fill_pieces(sgs, c, len);
+	sg_set_page(&sgs->sg[1], c->vec->bv_page, len,
+		    c->vec->bv_offset + c->skip);
+	tcpseal_cursor_skip(c, len);
+	return 0;
+}
+
 /*
  * One function for what completes now and what completes later: takes the
  * result of record job->cur and moves on.
  */
 static void job_post(struct tcpseal_job *job, int err)
 {
-	job->ops->record(job, err);
+	if (unlikely(err))
+		job->ops->failed(job, err);
 	job->cur++;
 }
 

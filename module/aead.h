@@ -35,13 +35,13 @@ struct tcpseal_job;
  * @next: set up the request of record job->cur by tcpseal_job_request().
  *	Return: 0, -EALREADY to leave this record out, or another error that
  *	ends the job
- * @record: result of record job->cur; 0, -EBADMSG (tag) or another error
+ * @failed: result of record job->cur; -EBADMSG (tag) or another error
  * @finish: all records are done; job->err is the error that ended it, or 0.
  *	Frees or passes on job->skb. BH off. Only for jobs that were parked.
  */
 struct tcpseal_job_ops {
 	int  (*next)(struct tcpseal_job *job);
-	void (*record)(struct tcpseal_job *job, int err);
+	void (*failed)(struct tcpseal_job *job, int err);
 	void (*finish)(struct tcpseal_job *job);
 };
 
@@ -128,8 +128,8 @@ static inline void tcpseal_cursor_skip(struct tcpseal_cursor *c,
 }
 
 /* Copy the next bytes out of the pieces. */
-static inline void tcpseal_cursor_read(struct tcpseal_cursor *c, void *to,
-				       unsigned int len)
+static __always_inline void tcpseal_cursor_read(struct tcpseal_cursor *c,
+						void *to, unsigned int len)
 {
 	unsigned int start = c->vec->bv_offset + c->skip;
 
@@ -155,9 +155,16 @@ static inline void tcpseal_cursor_read(struct tcpseal_cursor *c, void *to,
 }
 
 /* Copy into the pieces, which are pages of ours. */
-static inline void tcpseal_cursor_write(struct tcpseal_cursor *c,
-					const void *from, unsigned int len)
+static __always_inline void tcpseal_cursor_write(struct tcpseal_cursor *c,
+						 const void *from,
+						 unsigned int len)
 {
+	if (likely(c->skip + len < c->vec->bv_len)) {
+		memcpy(page_address(c->vec->bv_page) + c->vec->bv_offset +
+		       c->skip, from, len);
+		c->skip += len;
+		return;
+	}
 	while (len) {
 		unsigned int part = min(len, c->vec->bv_len - c->skip);
 

@@ -320,8 +320,12 @@ tcpseal_ctrl_in(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 			verdict = TCPSEAL_CTRL_REFUSE;
 	} else if (!sk && th->source == READ_ONCE(ctrl->client_port) &&
 		   tuple_plain(tn, a, th->dest, th->source, false)) {
-		/* Nobody's alarm; nor anybody's: the port may have a listener */
-		verdict = TCPSEAL_CTRL_LATE;
+		/*
+		 * No alarm. The stack answers what is bare; the rest is for
+		 * nobody, and the port may have a listener by now.
+		 */
+		verdict = th->syn || has_payload(skb, th) ?
+			  TCPSEAL_CTRL_LATE : TCPSEAL_CTRL_PASS;
 	}
 	if (sk)
 		sock_gen_put(sk);

@@ -178,7 +178,7 @@ static enum tcpseal_verdict ingress_plain(struct tcpseal_net *tn,
  */
 static struct tcpseal_sa *ingress_sa(struct tcpseal_net *tn,
 				     const struct sk_buff *skb,
-				     const struct tcpseal_seg *seg)
+				     const struct tcpseal_seg *seg, u8 *lane)
 {
 	const struct tcpseal_record *hdr;
 	struct tcpseal_record _hdr;
@@ -192,8 +192,9 @@ static struct tcpseal_sa *ingress_sa(struct tcpseal_net *tn,
 	hdr = skb_header_pointer(skb, seg->hlen, sizeof(_hdr), &_hdr);
 	if (!hdr || !tcpseal_record_shaped(hdr, len))
 		return NULL;
+	*lane = hdr->lane;
 	sa = tcpseal_sa_find(tn, hdr->spi);
-	return sa && hdr->lane < sa->lanes ? sa : NULL;
+	return sa && *lane < sa->lanes ? sa : NULL;
 }
 
 static enum tcpseal_verdict ingress_odd(struct tcpseal_net *tn,
@@ -254,6 +255,7 @@ enum tcpseal_verdict tcpseal_ingress(struct tcpseal_net *tn,
 	struct tcpseal_addrs a;
 	struct tcpseal_seg seg;
 	struct tcpseal_sa *sa;
+	u8 lane;
 
 	shape = tcpseal_parse(skb, family, &seg);
 	tcpseal_seg_addrs(skb, &seg, false, &a);
@@ -268,13 +270,14 @@ enum tcpseal_verdict tcpseal_ingress(struct tcpseal_net *tn,
 	if (shape != TCPSEAL_IS_TCP)
 		return ingress_odd(tn, skb, &a, state, shape);
 
-	sa = ingress_sa(tn, skb, &seg);
+	sa = ingress_sa(tn, skb, &seg, &lane);
 	if (!sa || (READ_ONCE(sa->state) == TCPSEAL_SA_STATE_TOMBSTONE &&
 		    !tcpseal_sa_covers(sa, &a)))
 		return ingress_plain(tn, skb, &seg, &a, state);
 	if (READ_ONCE(sa->state) != TCPSEAL_SA_STATE_TOMBSTONE) {
 		if (tcpseal_sa_may_open(sa))
-			return tcpseal_open(tn, sa, skb, &seg, &a, state);
+			return tcpseal_open(tn, sa, lane, skb, &seg, &a,
+					    state);
 		why = TCPSEAL_DROP_EXPIRED;
 	}
 	tcpseal_drop(tn, sa->pair, sa, &a, skb, why, tcpseal_segs(skb));

@@ -16,7 +16,7 @@
 #include "trace.h"
 
 /* Below, plaintext goes into the head: nobody pins 32 KiB by one byte. */
-#define SMALL		1024
+#define SMALL		256
 
 /* What became of one record. */
 struct tcpseal_opened {
@@ -105,23 +105,27 @@ static bool open_noise(struct tcpseal_job *job)
 	return job->csum_bad;
 }
 
-static void open_record(struct tcpseal_job *job, int err)
+static void open_failed(struct tcpseal_job *job, int err)
 {
 	struct tcpseal_opened *rec = &job->recs[job->cur];
 
-	if (err == -EBADMSG) {
+	if (err != -EBADMSG)
+		rec->why = TCPSEAL_DROP_CRYPTO;
+	else
 		rec->why = open_noise(job) ? TCPSEAL_DROP_NOISE :
 					     TCPSEAL_DROP_BAD_TAG;
-	} else if (err) {
-		rec->why = TCPSEAL_DROP_CRYPTO;
-	} else if (job->selector_bad) {
-		rec->why = TCPSEAL_DROP_SELECTOR;
-	}
 }
 
-/* The tag of a record was right: was it opened before? lane->lock. */
+/*
+ * The tag of a record was right: may its sender speak for this address, and
+ * was it opened before? lane->lock.
+ */
 static void open_mark(struct tcpseal_job *job, struct tcpseal_opened *rec)
 {
+	if (unlikely(job->selector_bad)) {
+		rec->why = TCPSEAL_DROP_SELECTOR;
+		return;
+	}
 	switch (tcpseal_lane_mark(job->tn, &job->sa->rx[job->lane],
 				  rec->counter, rec->len)) {
 	case TCPSEAL_REPLAY_SEEN:
@@ -350,7 +354,7 @@ static void open_finish(struct tcpseal_job *job)
 
 static const struct tcpseal_job_ops open_ops = {
 	.next	= open_next,
-	.record	= open_record,
+	.failed	= open_failed,
 	.finish	= open_finish,
 };
 
@@ -403,6 +407,7 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
  * tcpseal_open() - open all records of an skb
  * @tn: namespace
  * @sa: receiving SA of the first record
+ * @lane: of the first record, one that @sa has
  * @skb: at PRE_ROUTING
  * @seg: its shape
  * @a: its addresses
@@ -414,7 +419,8 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
  * goes on by itself, in pieces or later; TCPSEAL_DROP (counted).
  */
 enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
-				  struct tcpseal_sa *sa, struct sk_buff *skb,
+				  struct tcpseal_sa *sa, u8 lane,
+				  struct sk_buff *skb,
 				  const struct tcpseal_seg *seg,
 				  const struct tcpseal_addrs *a,
 				  const struct nf_hook_state *state)
@@ -423,14 +429,9 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 						seg->payload;
 	unsigned int nr = DIV_ROUND_UP(seg->payload, seglen);
 	enum tcpseal_verdict verdict = TCPSEAL_DROP;
-	struct tcpseal_record _hdr, *hdr;
 	struct tcpseal_job *job;
 	struct sk_buff *list;
 
-	/* the caller looked at it: shape and lane are right */
-	hdr = skb_header_pointer(skb, seg->hlen, sizeof(_hdr), &_hdr);
-	if (WARN_ON_ONCE(!hdr))
-		return TCPSEAL_DROP;
 	job = open_job(sa, skb, seg, nr);
 	if (!job) {
 		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_NO_MEMORY,
@@ -438,7 +439,7 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 		return TCPSEAL_DROP;
 	}
 	job->seglen = seglen;
-	job->lane = hdr->lane;
+	job->lane = lane;
 	job->queue = &sa->rx[job->lane].queue;
 	job->seq = ntohl(tcpseal_th(skb, seg)->seq);
 	job->selector_bad = !tcpseal_sa_covers(sa, a);

@@ -50,15 +50,8 @@ static u32 pair_obj_hash(const void *data, u32 len, u32 seed)
 static int pair_cmp(struct rhashtable_compare_arg *arg, const void *obj)
 {
 	const struct tcpseal_pair *pair = obj;
-	const struct tcpseal_addrs *a = arg->key;
 
-	if (a->family != pair->key.family)
-		return 1;
-	if (a->family == AF_INET)
-		return a->local.ip != pair->key.local.ip ||
-		       a->remote.ip != pair->key.remote.ip;
-	return !nf_inet_addr_cmp(&a->local, &pair->key.local) ||
-	       !nf_inet_addr_cmp(&a->remote, &pair->key.remote);
+	return !tcpseal_addrs_equal(arg->key, &pair->key);
 }
 
 static const struct rhashtable_params pair_params = {

@@ -47,10 +47,15 @@ bool tcpseal_sa_covers(const struct tcpseal_sa *sa,
 	const struct tcpseal_addrs *key = &sa->pair->key;
 	const struct tcpseal_link *link;
 	struct tcpseal_addrs derived;
-	unsigned int len;
 
 	if (a->family != key->family)
 		return false;
+	/* The usual case: the pair's own addresses, and a link for just them */
+	link = rcu_dereference(sa->pair->link);
+	if (link && !link->has_via &&
+	    !(link->flags & TCPSEAL_LINK_FLAG_FORWARD) &&
+	    tcpseal_addrs_equal(a, key))
+		return true;
 	link = tcpseal_link_lookup(sa->tn, a);
 	if (!link) {
 		/* Released here; what comes in on the exact pair still opens */
@@ -58,9 +63,7 @@ bool tcpseal_sa_covers(const struct tcpseal_sa *sa,
 	} else {
 		tcpseal_link_derive(link, a, &derived);
 	}
-	len = tcpseal_addr_len(key->family);
-	return !memcmp(&derived.local, &key->local, len) &&
-	       !memcmp(&derived.remote, &key->remote, len);
+	return tcpseal_addrs_equal(&derived, key);
 }
 
 /* Sum over the lanes; a racy look is good enough for what asks. */

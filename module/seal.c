@@ -60,10 +60,15 @@ static unsigned int record_len(const struct tcpseal_job *job, unsigned int k)
 /* Place of record k in the skb that it goes into, and that skb's records. */
 static unsigned int record_index(const struct tcpseal_job *job, unsigned int k)
 {
-	unsigned int first = k - k % job->per_skb;
-	unsigned int n = min(job->per_skb, job->nr - first);
+	unsigned int first, n;
 
-	return job->rst ? 0 : first + n - k;
+	if (unlikely(job->rst))
+		return 0;
+	if (likely(job->per_skb >= job->nr))
+		return job->nr - k;
+	first = k - k % job->per_skb;
+	n = min(job->per_skb, job->nr - first);
+	return first + n - k;
 }
 
 static u8 record_flags(const struct tcpseal_job *job, unsigned int k)
@@ -114,12 +119,10 @@ static int seal_next(struct tcpseal_job *job)
 	return tcpseal_job_request(job, len, len + TCPSEAL_TAG_LEN);
 }
 
-static void seal_record(struct tcpseal_job *job, int err)
+static void seal_failed(struct tcpseal_job *job, int err)
 {
-	if (unlikely(err)) {
-		job->err = err;
-		job->cur = job->nr - 1;		/* nothing of it goes out */
-	}
+	job->err = err;
+	job->cur = job->nr - 1;		/* nothing of it goes out */
 }
 
 /* Headers of skb number @i: what TSO would give its first segment. */
@@ -243,7 +246,7 @@ static void seal_finish(struct tcpseal_job *job)
 
 static const struct tcpseal_job_ops seal_ops = {
 	.next	= seal_next,
-	.record	= seal_record,
+	.failed	= seal_failed,
 	.finish	= seal_finish,
 };
 

@@ -53,6 +53,18 @@ static inline unsigned int tcpseal_addr_len(u16 family)
 	return family == AF_INET ? 4 : 16;
 }
 
+static inline bool tcpseal_addrs_equal(const struct tcpseal_addrs *a,
+				       const struct tcpseal_addrs *b)
+{
+	if (a->family != b->family)
+		return false;
+	if (a->family == AF_INET)
+		return a->local.ip == b->local.ip &&
+		       a->remote.ip == b->remote.ip;
+	return nf_inet_addr_cmp(&a->local, &b->local) &&
+	       nf_inet_addr_cmp(&a->remote, &b->remote);
+}
+
 /* Limits an operator may set (conf-set); read without a lock. */
 struct tcpseal_conf {
 	u32	hold_secs;

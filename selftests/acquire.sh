@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# timeout: 300
+# timeout: 500
 #
 # Negotiated keys: the first connection to a new peer. Its first SYN is held, not
 # lost, not leaked, and the connection is there without a SYN retransmission.

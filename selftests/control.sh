@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 240
+# timeout: 400
 #
 # The exemption of control connections is not for others. On host A a process with
 # CAP_NET_RAW, and nothing else, sets marks, writes the control port into raw

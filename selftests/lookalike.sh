@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 240
+# timeout: 400
 #
 # An application that sends payloads which look like records, each in a segment
 # of its own, in plain: over no link, audit, and prefer without a willing peer.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 500
+# timeout: 700
 #
 # The matrix of modes, 5 x 5, and every transition of either end from each of its
 # cells, under live connections. 25 pairs of addresses, half of them IPv6, begin in

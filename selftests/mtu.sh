@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 240
+# timeout: 400
 #
 # Sizes: a hop of MTU 1,300 between hosts that have 1,500, for local sockets and
 # for a gateway that seals for a host behind it; 9,000 against 1,500; a flow that
@@ -172,6 +172,12 @@ jumbo()
 	taps_down "9000 on both"
 }
 
+# On a slow machine it may be through before it is asked
+moves_or_ended()
+{
+	stream_ended "$1" || stream_moves "$1"
+}
+
 # Connections that begin before there is a module, with segments of 1448 bytes:
 # no room was left for records.
 older()
@@ -188,7 +194,7 @@ older()
 	sealed_pair require
 	taps_up 1500 1500
 	for f in 4 6; do
-		check "older than the module, IPv$f: goes on" stream_moves "old$f"
+		check "older than the module, IPv$f: goes on" moves_or_ended "old$f"
 		check "older than the module, IPv$f: ends" slowwait 30 stream_ended "old$f"
 		check "older than the module, IPv$f: exact" stream_is "old$f" '.exact == 1'
 		check "older than the module, IPv$f: no stall over 3 s" no_stall "stream-old$f"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 300
+# timeout: 500
 #
 # A bad network: loss, reordering, duplicates, corruption; flows of very
 # different speed in one lane, paced by fq or on paths 10 ms apart. Byte-exact,

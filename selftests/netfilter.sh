@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 300
+# timeout: 500
 #
 # With what else hangs on netfilter: stateful firewalls on hosts and router,
 # conntrack from before and from after the links, SNAT, DNAT, the FTP helper with

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 240
+# timeout: 400
 #
 # The netlink family refuses: every attribute missing, short, long, out of range;
 # unprivileged callers; other namespaces. With an errno and an extended ack, and

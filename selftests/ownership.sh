@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 180
+# timeout: 400
 #
 # Pages that are not tcpseal's: sendfile, splice and MSG_ZEROCOPY send pages of a
 # file, both hosts share one page cache, and an injector adds records with bad

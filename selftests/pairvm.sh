@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # vm: pair
 # kernels: 6.1+next
-# timeout: 300
+# timeout: 500
 #
 # Two machines with different kernels and libraries, negotiated keys: transfers of
 # every size, both directions, IPv4 and IPv6, and a tap at both ends of the wire.

@@ -125,8 +125,8 @@ streams_to()
 	for family in 4 6; do
 		address=$1$family
 		connects "${!address}" || return
-		stream "talk$1$family" "$A" "${!address}" -n 2 -i 100
-		stream "idle$1$family" "$A" "${!address}" -n 2 -i 10000000
+		stream "talk$1$family" "$A" "${!address}" -n 2 -i 100 -T 60
+		stream "idle$1$family" "$A" "${!address}" -n 2 -i 10000000 -T 60
 	done
 	for family in 4 6; do
 		stream_moves "talk$1$family" && stream_beyond "idle$1$family" 0 || return
@@ -140,7 +140,7 @@ kick()
 
 reset_by_peer()
 {
-	slowwait 15 stream_ended "$1" || {
+	slowwait 30 stream_ended "$1" || {
 		echo "stream $1 does not end"
 		return 1
 	}

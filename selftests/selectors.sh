@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 240
+# timeout: 400
 #
 # A good key does not speak for other addresses. C has keys with B, in order, and
 # makes records under them that say they come from A; a gateway, which speaks

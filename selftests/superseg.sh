@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
 # net: wire
-# timeout: 300
+# timeout: 500
 #
 # A burst stays one skb: bulk transfer on veth, which carries super-segments
 # whole as a card with TSO does, and on a wire of two cards, where the driver

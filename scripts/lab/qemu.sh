@@ -58,7 +58,7 @@ make_initrd()
 # when that shell is killed.
 vm_once()
 {
-	local dir root accel processor opts=() readers=() status word nonce verdict qemu card
+	local dir root accel processor opts=() readers=() status word nonce verdict qemu card try
 
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/tcpseal-vm.XXXXXX")
 	root=$(root_dir "$VM_KERNEL")
@@ -108,28 +108,15 @@ vm_once()
 	[ -z "$VM_NAME" ] ||
 		opts+=(-device "virtio-net-pci,netdev=wire0,mac=52:54:00:77:0$VM_NAME:00,romfile=")
 
-	cat <"$dir/out" &
-	readers+=($!)
-	cat <"$dir/err" >&2 &
-	readers+=($!)
-
 	qemu_program bin/qemu-system-x86_64
-	setpriv --pdeathsig TERM timeout --kill-after=5 "$VM_TIMEOUT" \
-		"${PROGRAM[@]}" "${QEMU_DATA[@]}" -nodefaults -no-user-config -display none \
-		-machine q35 "${opts[@]}" -no-reboot \
-		-kernel "$root/vmlinuz" -initrd "$dir/initrd" \
-		-append "console=ttyS0 loglevel=7 panic=-1 oops=panic softlockup_panic=1 \
-watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 workqueue.watchdog_thresh=120 \
-sysctl.kernel.hung_task_timeout_secs=240 ${VM_APPEND:-}" \
-		-chardev "file,id=console,path=$VM_CONSOLE" -serial chardev:console \
-		-drive "file=$root/root.squashfs,format=raw,if=virtio,readonly=on" \
-		-drive "file=$dir/src,format=raw,if=virtio,readonly=on" \
-		-device virtio-serial-pci \
-		-chardev "file,id=out,path=$dir/out,append=on" -device virtserialport,chardev=out,name=out \
-		-chardev "file,id=err,path=$dir/err,append=on" -device virtserialport,chardev=err,name=err \
-		-chardev "file,id=verdict,path=$dir/verdict" -device virtserialport,chardev=verdict,name=verdict \
-		>"$dir/qemu.log" 2>&1 </dev/null 9>&- &
-	qemu=$!
+	for try in 1 2 3; do
+		start_qemu
+		hangs_at_boot $qemu || break
+		[ $try != 3 ] || break
+		say "${VM_NAME:+$VM_NAME: }the machine hung while it booted: once more"
+		kill $qemu
+		wait $qemu "${readers[@]}" 2>/dev/null
+	done
 	[ -z "$VM_PAIR" ] || end_together "$dir/verdict" $qemu &
 
 	wait $qemu
@@ -157,6 +144,47 @@ sysctl.kernel.hung_task_timeout_secs=240 ${VM_APPEND:-}" \
 		[ "$verdict" != 0 ] || verdict=125
 	fi
 	exit "$verdict"
+}
+
+# start_qemu: of vm_once(), whose variables it uses. Sets qemu and readers.
+start_qemu()
+{
+	: >"$VM_CONSOLE"
+	readers=()
+	cat <"$dir/out" &
+	readers+=($!)
+	cat <"$dir/err" >&2 &
+	readers+=($!)
+
+	setpriv --pdeathsig TERM timeout --kill-after=5 "$VM_TIMEOUT" \
+		"${PROGRAM[@]}" "${QEMU_DATA[@]}" -nodefaults -no-user-config -display none \
+		-machine q35 "${opts[@]}" -no-reboot \
+		-kernel "$root/vmlinuz" -initrd "$dir/initrd" \
+		-append "console=ttyS0 loglevel=7 panic=-1 oops=panic softlockup_panic=1 \
+watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 workqueue.watchdog_thresh=120 \
+sysctl.kernel.hung_task_timeout_secs=240 ${VM_APPEND:-}" \
+		-chardev "file,id=console,path=$VM_CONSOLE" -serial chardev:console \
+		-drive "file=$root/root.squashfs,format=raw,if=virtio,readonly=on" \
+		-drive "file=$dir/src,format=raw,if=virtio,readonly=on" \
+		-device virtio-serial-pci \
+		-chardev "file,id=out,path=$dir/out,append=on" -device virtserialport,chardev=out,name=out \
+		-chardev "file,id=err,path=$dir/err,append=on" -device virtserialport,chardev=err,name=err \
+		-chardev "file,id=verdict,path=$dir/verdict" -device virtserialport,chardev=verdict,name=verdict \
+		>"$dir/qemu.log" 2>&1 </dev/null 9>&- &
+	qemu=$!
+}
+
+# hangs_at_boot QEMU: emulated processors lose a timer now and then, and then the
+# kernel waits for ever before its first program
+hangs_at_boot()
+{
+	local end=$((SECONDS + 60))
+	until grep -aqF "lab: up" "$VM_CONSOLE"; do
+		kill -0 "$1" 2>/dev/null || return
+		[ $SECONDS -lt $end ] || return 0
+		sleep 0.2
+	done
+	return 1
 }
 
 vm_end()

@@ -289,9 +289,9 @@ void session_run(struct session *session)
 		session->reason[0] = '\0';
 	}
 	keys_end(r, ok);
+	session->took_ms = now_ms() - start;
 	talk_end(r);
 	tcpseal_close(r->ts);
-	session->took_ms = now_ms() - start;
 	OPENSSL_cleanse(r, sizeof(*r));
 	free(r);
 }

@@ -4,11 +4,14 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/err.h>
 #include <openssl/sslerr.h>
 
 #include "run.h"
+
+#define FAREWELL_MS	200
 
 static int wait_for(struct run *r, short events)
 {
@@ -227,10 +230,28 @@ int talk_tls(struct run *r)
 	return ret ? ret : check_tls(r);
 }
 
+/*
+ * The server ends the connection when it has said all. Who closes before that
+ * arrives leaves it to a socket that is gone, on a pair that may be sealed by
+ * now.
+ */
+static bool ended_by_peer(struct run *r)
+{
+	struct pollfd p = { .fd = r->s->fd, .events = POLLIN };
+	uint64_t end = now_ms() + FAREWELL_MS;
+	uint8_t buf[256];
+
+	while (now_ms() < end && poll(&p, 1, end - now_ms()) > 0)
+		if (recv(r->s->fd, buf, sizeof(buf), MSG_DONTWAIT) <= 0)
+			return true;
+	return false;
+}
+
 void talk_end(struct run *r)
 {
 	ERR_clear_error();
-	if (r->ssl && SSL_is_init_finished(r->ssl))
+	if (r->ssl && SSL_is_init_finished(r->ssl) &&
+	    !(r->s->client && r->promised && ended_by_peer(r)))
 		SSL_shutdown(r->ssl);
 	SSL_free(r->ssl);
 	X509_free(r->peer);
