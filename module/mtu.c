@@ -170,7 +170,9 @@ unsigned int tcpseal_mtu(struct tcpseal_net *tn, const struct sk_buff *skb,
  * @a: its addresses
  *
  * The reader of the segment will send at most this MSS to its sender: lowered
- * by a record's overhead, and to what fits our own path to the sender. A hint
+ * by a record's overhead, and to what fits our own path to the sender. And so
+ * that all records of a burst begin at whole cipher blocks, behind each other:
+ * a block that lies across two pages costs the crypto API a detour. A hint
  * only: seal.c cuts whatever TCP does. Not for signed segments, whose options
  * must stay as they are.
  */
@@ -180,7 +182,7 @@ void tcpseal_mss_hint(struct tcpseal_net *tn, struct sk_buff *skb,
 {
 	unsigned int hdrs = seg->family == AF_INET ? 40 : 60;
 	struct tcphdr *th = tcpseal_th(skb, seg);
-	unsigned int mtu, mss, hint;
+	unsigned int mtu, mss, hint, opts = 0;
 	u8 *opt;
 
 	if (tcpseal_seg_signed(th))
@@ -192,8 +194,12 @@ void tcpseal_mss_hint(struct tcpseal_net *tn, struct sk_buff *skb,
 	mtu = min3(READ_ONCE(skb->dev->mtu), pmtu_get(tn, a),
 		   TCPSEAL_SKB_MAX);
 	hint = min(mss, mtu - min(mtu, hdrs));
-	hint = max_t(unsigned int, hint - min(hint, TCPSEAL_OVERHEAD),
-		     MSS_FLOOR);
+	hint -= min(hint, TCPSEAL_OVERHEAD);
+	if (tcpseal_tcp_option(th, TCPOPT_TIMESTAMP, TCPOLEN_TIMESTAMP))
+		opts = TCPOLEN_TSTAMP_ALIGNED;
+	if (hint > opts)
+		hint = round_down(hint - opts, TCPSEAL_BLOCK) + opts;
+	hint = max_t(unsigned int, hint, MSS_FLOOR);
 	if (hint >= mss)
 		return;
 	put_unaligned_be16(hint, opt + 2);

@@ -25,6 +25,7 @@
 #define TCPSEAL_TAG_LEN		16
 #define TCPSEAL_OVERHEAD	(TCPSEAL_HDR_LEN + TCPSEAL_TAG_LEN)
 #define TCPSEAL_IV_LEN		12
+#define TCPSEAL_BLOCK		16	/* of the cipher */
 #define TCPSEAL_LANES_MAX	64
 #define TCPSEAL_COUNTER_MAX	((1ULL << 48) - 1)
 /* most records in one burst: the wire sequence drifts by 32 a record */

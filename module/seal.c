@@ -299,6 +299,8 @@ static enum tcpseal_drop seal_plan(struct tcpseal_net *tn,
 			p->oversize = true;
 			tcpseal_note(tn, TCPSEAL_NOTE_OVERSIZE, 1);
 		} else {
+			if (room > TCPSEAL_BLOCK)
+				p->chunk = round_down(room, TCPSEAL_BLOCK);
 			tcpseal_note(tn, TCPSEAL_NOTE_RECHUNKED, 1);
 		}
 	}

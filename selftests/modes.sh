@@ -348,7 +348,9 @@ no_silence()
 	local k bad=0
 	slowwait "$STALL" streams_settled
 	for ((k = 0; k < PAIRS; k++)); do
-		stream_lives "$k" && ! told_nothing "$k" || continue
+		if ! stream_lives "$k" || told_nothing "$k"; then
+			continue
+		fi
 		if ! settled "$k"; then
 			echo "$(transition "$k"): the connection neither goes on nor ends"
 			bad=1

@@ -37,14 +37,14 @@ hosts_up()
 		on_b "$TOOLS/tcp_pat" server -R -D -q "$TMP/serve.pid" -o "$TMP/serve.json" 2>/dev/null
 }
 
-# commands_of NS LOCAL REMOTE NET-LOCAL NET-REMOTE IN OUT: a link and its keys, in
-# one start of a shell
+# commands_of NS LOCAL REMOTE NET-LOCAL NET-REMOTE IN OUT: a link and its keys
 commands_of()
 {
-	on "$1" sh -ec "
-		$TCPSEAL link add $4 $5 mode require keys manual
-		$TCPSEAL sa add dir in local $2 peer $3 $6
-		$TCPSEAL sa add dir out local $2 peer $3 $7"
+	"$TCPSEAL" -n "$1" -b - <<-END
+		link add $4 $5 mode require keys manual
+		sa add dir in local $2 peer $3 $6
+		sa add dir out local $2 peer $3 $7
+	END
 }
 
 keys_up()

@@ -111,15 +111,15 @@ vm_once()
 	qemu_program bin/qemu-system-x86_64
 	for try in 1 2 3; do
 		start_qemu
-		hangs_at_boot $qemu || break
+		hangs_at_boot "$qemu" || break
 		[ $try != 3 ] || break
 		say "${VM_NAME:+$VM_NAME: }the machine hung while it booted: once more"
-		kill $qemu
-		wait $qemu "${readers[@]}" 2>/dev/null
+		kill "$qemu"
+		wait "$qemu" "${readers[@]}" 2>/dev/null
 	done
-	[ -z "$VM_PAIR" ] || end_together "$dir/verdict" $qemu &
+	[ -z "$VM_PAIR" ] || end_together "$dir/verdict" "$qemu" &
 
-	wait $qemu
+	wait "$qemu"
 	status=$?
 	# A QEMU that never opened its pipes leaves their readers waiting
 	[ -s "$VM_CONSOLE" ] || kill "${readers[@]}" 2>/dev/null

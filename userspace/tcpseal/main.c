@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #define TCPSEAL_VERSION	"0.1"
 #endif
 #define COMMANDS_MAX	32
+#define WORDS_MAX	128		/* of a line of -batch */
 #define NETNS_DIR	"/run/netns"
 
 bool opt_json;
@@ -45,7 +47,8 @@ static void show_usage(FILE *file)
 		fprintf(file, "  %-9s %s\n", cmd->name, cmd->help);
 	fprintf(file, "\n"
 		"OPTIONS := { -j[son] | -p[retty] | -n[etns] NAME |"
-		" -V[ersion] | -h[elp] }\n");
+		" -b[atch] FILE |\n"
+		"             -V[ersion] | -h[elp] }\n");
 }
 
 /*
@@ -119,21 +122,65 @@ static int run(int argc, char **argv)
 	return commands[found].run(argc - 1, argv + 1);
 }
 
+/* One command of a file; "#" begins a comment */
+static int run_line(char *line)
+{
+	char *argv[WORDS_MAX], *word, *rest = NULL;
+	int argc = 0;
+
+	for (word = strtok_r(line, " \t\r\n", &rest); word && *word != '#';
+	     word = strtok_r(NULL, " \t\r\n", &rest)) {
+		if (argc == WORDS_MAX - 1)
+			return bad_word(word, "too many words");
+		argv[argc++] = word;
+	}
+	argv[argc] = NULL;
+	return argc ? run(argc, argv) : EXIT_OK;
+}
+
+/* Commands from a file, up to the first that fails; keys are not in "ps" */
+static int run_batch(const char *name)
+{
+	FILE *file = strcmp(name, "-") ? fopen(name, "re") : stdin;
+	unsigned int number = 0;
+	char *line = NULL;
+	int ret = EXIT_OK;
+	size_t size = 0;
+
+	if (!file)
+		return refuse("\"%s\": %s", name, strerror(errno));
+	while (!ret && getline(&line, &size, file) > 0) {
+		number++;
+		context_reset();
+		ret = run_line(line);
+		explicit_bzero(line, size);
+	}
+	if (ret)
+		fprintf(stderr, "tcpseal: %s:%u: the command failed, and what follows was not begun\n",
+			name, number);
+	free(line);
+	if (file != stdin)
+		fclose(file);
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {
 		{ "json",	no_argument,	   NULL, 'j' },
 		{ "pretty",	no_argument,	   NULL, 'p' },
 		{ "netns",	required_argument, NULL, 'n' },
+		{ "batch",	required_argument, NULL, 'b' },
 		{ "Version",	no_argument,	   NULL, 'V' },
 		{ "version",	no_argument,	   NULL, 'V' },
 		{ "help",	no_argument,	   NULL, 'h' },
 		{ }
 	};
+	const char *batch = NULL;
 	int ret, c;
 
 	opterr = 0;
-	while ((c = getopt_long_only(argc, argv, "+:jpn:Vh", longopts,
+	while ((c = getopt_long_only(argc, argv, "+:jpn:b:Vh", longopts,
 				     NULL)) != -1) {
 		switch (c) {
 		case 'j':
@@ -147,6 +194,9 @@ int main(int argc, char **argv)
 			if (ret)
 				return ret;
 			break;
+		case 'b':
+			batch = optarg;
+			break;
 		case 'V':
 			printf("tcpseal %s\n", TCPSEAL_VERSION);
 			return EXIT_OK;
@@ -159,6 +209,10 @@ int main(int argc, char **argv)
 			return bad_word(argv[optind - 1], "unknown option");
 		}
 	}
+	if (batch && optind < argc)
+		return bad_word(argv[optind], "beside -batch no command is taken");
+	if (batch)
+		return run_batch(batch);
 	if (optind == argc) {
 		show_usage(stderr);
 		return EXIT_USAGE;

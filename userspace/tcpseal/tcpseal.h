@@ -40,6 +40,7 @@ int dispatch(const struct command *table, const char *usage,
 
 /* words.c: the words of the grammar, and what to say about a bad one */
 void context_push(const char *word);
+void context_reset(void);
 const char *context(void);
 
 int refuse(const char *fmt, ...) __printf(1, 2);

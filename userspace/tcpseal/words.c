@@ -23,6 +23,11 @@ void context_push(const char *word)
 		 strchr(where, ':') ? " " : ": ", word);
 }
 
+void context_reset(void)
+{
+	strcpy(where, "tcpseal");
+}
+
 const char *context(void)
 {
 	return where;
