@@ -69,6 +69,9 @@ nested()
 	must seal_b link add 10.2.0.0/16 10.1.0.0/16 mode audit keys manual
 	must seal_a link add 10.1.0.5/32 10.2.0.6/32 mode clear --weaken
 	must seal_b link add 10.2.0.6/32 10.1.0.5/32 mode clear --weaken
+	# before there is a key, which would say by itself what the pair is
+	check "nested: without a key the inner link (require) holds" \
+		refuses pat "$A" $B4 -u 100 -T 2
 	must sa_both 4
 	check "nested: the inner link (require) wins" goes_sealed "$A" $B4
 	check "nested: both ends say sealed" answers $A4 $B4 sealed/sealed
