@@ -435,20 +435,26 @@ static void pair_agree_less(struct tcpseal_pair *pair,
 		tcpseal_pair_release(pair);
 }
 
-void tcpseal_pair_set_peer(struct tcpseal_pair *pair, u8 mode)
+/* Nobody opens at the other end any more. */
+static void pair_drop_tx(struct tcpseal_pair *pair)
 {
 	struct tcpseal_sa *sa, *next;
 
+	list_for_each_entry_safe(sa, next, &pair->sas, pair_node)
+		if (sa->dir == TCPSEAL_DIR_OUT)
+			tcpseal_sa_remove(sa, TCPSEAL_REMOVE_FORCED);
+}
+
+void tcpseal_pair_set_peer(struct tcpseal_pair *pair, u8 mode)
+{
 	lockdep_assert_held(&pair->tn->lock);
 	pair->peer_mode = mode;
 	pair->peer_mode_known = true;
 	pair->refused = mode <= TCPSEAL_MODE_CLEAR;
-	/* A yes needs a handshake, a no is a no: nobody opens there any more */
+	/* A yes needs a handshake, a no is a no */
 	if (pair->refused) {
 		WRITE_ONCE(pair->agreed, false);
-		list_for_each_entry_safe(sa, next, &pair->sas, pair_node)
-			if (sa->dir == TCPSEAL_DIR_OUT)
-				tcpseal_sa_remove(sa, TCPSEAL_REMOVE_FORCED);
+		pair_drop_tx(pair);
 	}
 	pair_agree_less(pair, pair_link(pair));
 	tcpseal_pair_update(pair);
@@ -483,9 +489,18 @@ void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs, bool refused)
 	unsigned long until = jiffies + secs * HZ;
 
 	lockdep_assert_held(&pair->tn->lock);
+	clear_bit(TCPSEAL_PAIR_WANT, &pair->bits);
+	/*
+	 * "No link" comes without proof. It retires a key only together with a
+	 * peer that has answered nothing that was sealed for it.
+	 */
+	if (refused && pair_tx(pair)) {
+		if (!test_bit(TCPSEAL_PAIR_UNANSWERED, &pair->bits))
+			return;
+		pair_drop_tx(pair);
+	}
 	/* 0 means none */
 	WRITE_ONCE(pair->backoff_until, secs ? until ?: 1 : 0);
-	clear_bit(TCPSEAL_PAIR_WANT, &pair->bits);
 	if (!secs || pair->demand == TCPSEAL_MAY_PLAIN)
 		return;
 	if (pair_tx(pair))
@@ -560,6 +575,7 @@ static bool pair_unanswered(struct tcpseal_pair *pair)
 	sealed = READ_ONCE(tx->last_used);
 	if (!time_after(sealed, READ_ONCE(pair->last_opened))) {
 		pair->last_unanswered = 0;
+		clear_bit(TCPSEAL_PAIR_UNANSWERED, &pair->bits);
 		return false;
 	}
 	if (!since) {
@@ -589,6 +605,7 @@ void tcpseal_pair_gc(struct tcpseal_pair *pair)
 	pair_look_used(pair);
 	if (pair_unanswered(pair)) {
 		pair->last_unanswered = 0;
+		set_bit(TCPSEAL_PAIR_UNANSWERED, &pair->bits);
 		rcu_read_lock();
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_STATE_LOSS);
 		rcu_read_unlock();

@@ -23,6 +23,7 @@ enum {
 	TCPSEAL_PAIR_HEARD,	/* opened a record ever */
 	TCPSEAL_PAIR_DEAD,	/* unlinked; a reader may still hold it */
 	TCPSEAL_PAIR_DOOMED,	/* loses its keys by force just now */
+	TCPSEAL_PAIR_UNANSWERED, /* sealing for long without opening; tn->lock */
 };
 
 struct tcpseal_pair {
@@ -131,7 +132,8 @@ void tcpseal_pair_set_sticky(struct tcpseal_pair *pair, u64 since);
 void tcpseal_pair_release(struct tcpseal_pair *pair);
 /*
  * The last attempt failed: tell those who wait, ask again after @secs. Where
- * the peer said that it has no link, everybody who needs the key is told.
+ * the peer said that it has no link, everybody who needs the key is told; a
+ * key that the peer does not answer is given up.
  */
 void tcpseal_pair_backoff(struct tcpseal_pair *pair, u32 secs, bool refused);
 enum tcpseal_pair_state tcpseal_pair_state(const struct tcpseal_pair *pair);

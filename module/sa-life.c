@@ -151,6 +151,7 @@ static void tx_install(struct tcpseal_sa *sa)
 	set_state(sa, TCPSEAL_SA_STATE_CURRENT);
 	rcu_assign_pointer(pair->tx, sa);
 	pair->last_unanswered = 0;
+	clear_bit(TCPSEAL_PAIR_UNANSWERED, &pair->bits);
 	tcpseal_pair_agree(pair, sa->mode_local, sa->mode_peer);
 	if (old)
 		tcpseal_sa_remove(old, TCPSEAL_REMOVE_DRAINED);

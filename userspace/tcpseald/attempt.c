@@ -246,8 +246,6 @@ static void attempt(struct pair *pair)
 	mode = link ? link->mode : TCPSEAL_MODE_NONE;
 	sealed = carried_sealed(pair, &look);
 	pair->last_attempt = now_ms();
-	if (mode < TCPSEAL_MODE_AUDIT)
-		pairs_told(pair, link, mode);	/* said once */
 	if (dial_start(pair, link, mode, sealed))
 		attempt_rest(pair);
 }

@@ -11,6 +11,7 @@
 #define QUICK_MS	400		/* segments wait: another look */
 #define QUICK_TRIES	2
 #define GREETINGS	8		/* of a remembered peer, unasked */
+#define FAREWELLS	8		/* attempts to say one */
 #define LOG_WINDOW_MS	10000
 #define LOG_LINES	20
 
@@ -110,14 +111,13 @@ static bool try_again(struct pair *pair, const struct session *s)
 }
 
 /*
- * "No link" comes without proof. Where sealing is required and there is no
- * key, nothing passes either way: then the programs are told at once, instead
- * of waiting for TCP's timers. In all other cases it is worth nothing.
+ * "No link" comes without proof. The kernel knows what it is worth: where
+ * nothing passes anyway, programs are told at once, instead of waiting for
+ * TCP's timers.
  */
-static bool refused(const struct pair *pair, const struct session *s)
+static bool refused(const struct session *s)
 {
-	return s->no_link && !pair->live &&
-	       s->mode_local == TCPSEAL_MODE_REQUIRE;
+	return s->no_link && s->mode_local >= TCPSEAL_MODE_AUDIT;
 }
 
 /* An attempt of ours that failed: when next, and what the kernel is told */
@@ -137,10 +137,21 @@ static void settle_failed(struct pair *pair, const struct session *s)
 		pair->live = false;
 		pair->judging = false;
 	}
-	pairs_set_reason(pair, s->reason, -1,
-			 pair->live ? 0 : up_to_secs(delay));
+	pairs_set_reason(pair, s->reason, -1, pair->live && !pair->refused ?
+					      0 : up_to_secs(delay));
 	if (pair->live || (pair->sticky && pair->failures <= GREETINGS))
 		attempt_plan(pair, pair->not_before);
+}
+
+/* A peer that does not hear of it seals for nobody: once is not enough */
+static void settle_farewell(struct pair *pair, const struct session *s,
+			    const struct tcpseal_link *link)
+{
+	if ((s->result == SESSION_BUSY || s->result == SESSION_FAILED) &&
+	    ++pair->failures <= FAREWELLS)
+		attempt_plan(pair, now_ms() + backoff(pair));
+	else
+		pairs_told(pair, link, s->mode_local);
 }
 
 /*
@@ -153,7 +164,7 @@ static void settle(struct pair *pair, const struct session *s)
 
 	link = links_of_pair(links_now, &pair->local, &pair->remote);
 	pair->last_used = now_ms();
-	pair->refused = refused(pair, s);
+	pair->refused = refused(s);
 	switch (s->result) {
 	case SESSION_SEALED:
 		settle_sealed(pair, s, link);
@@ -162,9 +173,10 @@ static void settle(struct pair *pair, const struct session *s)
 		settle_plain(pair, s, link);
 		break;
 	default:
-		/* A farewell is said once, whatever becomes of it */
 		if (s->mode_local >= TCPSEAL_MODE_AUDIT)
 			settle_failed(pair, s);
+		else
+			settle_farewell(pair, s, link);
 	}
 	log_result(pair, s);
 }
