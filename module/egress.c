@@ -7,6 +7,7 @@
 #include <linux/netfilter.h>
 #include <net/addrconf.h>
 #include <net/route.h>
+#include "bypass.h"
 #include "ctrl.h"
 #include "hold.h"
 #include "mtu.h"
@@ -28,30 +29,6 @@ static struct tcpseal_link *egress_link(struct tcpseal_net *tn,
 	if (!link || !skb->skb_iif)
 		return link;
 	return tcpseal_link_inside(link, skb->skb_iif) ? link : NULL;
-}
-
-/*
- * Tripwire: an opened segment that leaves again by a device that is not an
- * inside one (IPVS-DR, nft dup) would carry plaintext out. On its way out it
- * has the addresses of an incoming segment.
- */
-static bool egress_bypasses(struct tcpseal_net *tn, const struct sk_buff *skb,
-			    const struct tcpseal_seg *seg,
-			    const struct net_device *out)
-{
-	struct tcpseal_link *link;
-	struct tcpseal_addrs a;
-
-	if (!skb->skb_iif)
-		return false;
-	tcpseal_seg_addrs(skb, seg, false, &a);
-	link = tcpseal_link_lookup(tn, &a);
-	if (!link || link->mode != TCPSEAL_MODE_REQUIRE)
-		return false;
-	if (link->flags & TCPSEAL_LINK_FLAG_FORWARD)
-		return !tcpseal_link_inside(link, out->ifindex) &&
-		       !tcpseal_link_inside(link, skb->skb_iif);
-	return tcpseal_is_local(tn->net, NULL, &a);
 }
 
 /* Row "TCP out", column "pair is plain". */
@@ -138,6 +115,23 @@ static struct tcpseal_pair *egress_exact(struct tcpseal_net *tn,
 	return pair;
 }
 
+/*
+ * From an inside device of @link. Return: false, counted, for a segment of a
+ * flow that a flowtable sends on in plain.
+ */
+static bool egress_forwarded(struct tcpseal_net *tn,
+			     const struct tcpseal_link *link,
+			     const struct sk_buff *skb,
+			     const struct tcpseal_addrs *a)
+{
+	if (link->mode == TCPSEAL_MODE_CLEAR || tcpseal_bypass_keep(tn, skb) ||
+	    link->mode != TCPSEAL_MODE_REQUIRE)
+		return true;
+	tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_BYPASS,
+		     tcpseal_segs(skb));
+	return false;
+}
+
 /* The pair of an outgoing segment; @pass says what to do without one. */
 static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 					const struct sk_buff *skb,
@@ -156,6 +150,10 @@ static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 	link = egress_link(tn, skb, a);
 	if (!link)
 		return NULL;
+	if (skb->skb_iif && !egress_forwarded(tn, link, skb, a)) {
+		*pass = TCPSEAL_DROP;
+		return NULL;
+	}
 	if (link->mode != TCPSEAL_MODE_CLEAR)
 		pair = tcpseal_pair_make(tn, a, link);
 	if (pair)
@@ -286,7 +284,7 @@ enum tcpseal_verdict tcpseal_egress(struct tcpseal_net *tn,
 		return egress_nontcp(tn, skb, &seg, &a);
 	if (shape != TCPSEAL_IS_TCP)
 		return egress_odd(tn, skb, &seg, &a, shape);
-	if (unlikely(egress_bypasses(tn, skb, &seg, state->out))) {
+	if (unlikely(tcpseal_bypass_opened(tn, skb, &seg, state->out))) {
 		tcpseal_drop(tn, NULL, NULL, &a, skb, TCPSEAL_DROP_BYPASS,
 			     tcpseal_segs(skb));
 		return TCPSEAL_DROP;
@@ -305,5 +303,42 @@ enum tcpseal_verdict tcpseal_egress(struct tcpseal_net *tn,
 	if (tcpseal_is_last(state))
 		return egress_decide(tn, pair, skb, &seg, state->sk);
 	tcpseal_rest_then_seal(skb, state);
+	return TCPSEAL_STOLEN;
+}
+
+/**
+ * tcpseal_egress_redirect() - a packet that may never see POST_ROUTING
+ * @tn: namespace
+ * @skb: at its IP header, at LOCAL_OUT; its route leads past POST_ROUTING
+ * @state: of the hook
+ *
+ * Nothing can be sealed here: the promise table, with a drop in the place of
+ * sealing.
+ *
+ * Context: BH off, RCU. Return: the verdict.
+ */
+enum tcpseal_verdict tcpseal_egress_redirect(struct tcpseal_net *tn,
+					     struct sk_buff *skb,
+					     const struct nf_hook_state *state)
+{
+	u16 family = state->pf == NFPROTO_IPV4 ? AF_INET : AF_INET6;
+	enum tcpseal_verdict verdict;
+	enum tcpseal_shape shape;
+	struct tcpseal_pair *pair;
+	struct tcpseal_addrs a;
+	struct tcpseal_seg seg;
+
+	shape = tcpseal_parse(skb, family, &seg);
+	tcpseal_seg_addrs(skb, &seg, true, &a);
+	if (shape == TCPSEAL_IS_ICMP || shape == TCPSEAL_IS_OTHER)
+		return egress_nontcp(tn, skb, &seg, &a);
+	if (shape != TCPSEAL_IS_TCP)
+		return egress_odd(tn, skb, &seg, &a, shape);
+	pair = egress_pair(tn, skb, &seg, &a, &verdict);
+	if (!pair)
+		return verdict;
+	if (tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)
+		return egress_plain(tn, pair, skb, &seg);
+	tcpseal_hold_refuse(tn, pair, skb, state->sk, TCPSEAL_DROP_BYPASS);
 	return TCPSEAL_STOLEN;
 }

@@ -6,7 +6,12 @@
  * on counting them and TCP does not retransmit what is still here. Of each
  * flow only the latest segment waits. When the key comes they go through the
  * whole egress decision again; nothing ever leaves here in plain.
+ *
+ * Whoever connects to many peers at once must leave room for others: a user of
+ * this host, or a host behind it, has a share of the queue.
  */
+#include <linux/hash.h>
+#include <linux/jhash.h>
 #include <linux/slab.h>
 #include <net/inet_hashtables.h>
 #include <net/tcp.h>
@@ -16,6 +21,7 @@
 #include "trace.h"
 
 #define HOLD_BYTES	(16U << 20)	/* truesize in one namespace */
+#define HOLD_USER_BITS	8		/* users with the same hash share */
 
 struct tcpseal_held {
 	struct list_head	node;		/* hold->list, oldest first */
@@ -25,6 +31,7 @@ struct tcpseal_held {
 	struct sock		*sk;		/* of the hook, a reference */
 	struct tcpseal_addrs	a;
 	__be16			sport, dport;
+	u8			user;		/* index of hold->by_user */
 	unsigned long		until;		/* jiffies */
 	enum tcpseal_drop	why;		/* to count when it goes */
 };
@@ -36,6 +43,8 @@ struct tcpseal_hold {
 	struct list_head	list;
 	u32			nr;
 	u32			bytes;
+	u32			by_user[1 << HOLD_USER_BITS];
+	u32			seed;
 	bool			closed;
 	struct delayed_work	expire;
 };
@@ -50,6 +59,7 @@ static void held_unlink(struct tcpseal_hold *hold, struct tcpseal_held *h)
 	list_del(&h->node);
 	list_del(&h->pair_node);
 	h->pair->nr_held--;
+	hold->by_user[h->user]--;
 	hold->nr--;
 	hold->bytes -= h->skb->truesize;
 }
@@ -89,15 +99,33 @@ static bool held_link(struct tcpseal_hold *hold, struct tcpseal_held *h,
 	if (*old)
 		held_unlink(hold, *old);
 	if (pair->nr_held >= READ_ONCE(conf->hold_pair) ||
+	    hold->by_user[h->user] >= READ_ONCE(conf->hold_user) ||
 	    hold->nr >= READ_ONCE(conf->hold_net) ||
 	    hold->bytes + h->skb->truesize > HOLD_BYTES)
 		return false;
 	list_add_tail(&h->node, &hold->list);
 	list_add_tail(&h->pair_node, &pair->hold_list);
 	pair->nr_held++;
+	hold->by_user[h->user]++;
 	hold->nr++;
 	hold->bytes += h->skb->truesize;
 	return true;
+}
+
+/* Who takes up room: a user of this host, or a host behind it */
+static u8 held_user(const struct tcpseal_hold *hold, struct sk_buff *skb,
+		    const struct tcpseal_held *h)
+{
+	const struct sock *sk = skb->sk ? sk_to_full_sk(skb->sk) : NULL;
+	u32 hash;
+
+	static_assert(HOLD_USER_BITS <= 8 * sizeof(h->user));
+	if (sk && sk_fullsock(sk))
+		hash = jhash_1word(__kuid_val(sock_net_uid(hold->tn->net, sk)),
+				   hold->seed);
+	else
+		hash = jhash(&h->a.local, sizeof(h->a.local), ~hold->seed);
+	return hash_32(hash, HOLD_USER_BITS);
 }
 
 static struct tcpseal_held *held_alloc(struct tcpseal_net *tn,
@@ -117,6 +145,7 @@ static struct tcpseal_held *held_alloc(struct tcpseal_net *tn,
 	tcpseal_seg_addrs(skb, &seg, true, &h->a);
 	h->sport = tcpseal_th(skb, &seg)->source;
 	h->dport = tcpseal_th(skb, &seg)->dest;
+	h->user = held_user(tn->hold, skb, h);
 	h->until = jiffies + READ_ONCE(tn->conf.hold_secs) * HZ;
 	h->why = TCPSEAL_DROP_HOLD_TIMEOUT;
 	h->skb = skb;
@@ -345,6 +374,7 @@ int tcpseal_hold_init(struct tcpseal_net *tn)
 	if (!hold)
 		return -ENOMEM;
 	hold->tn = tn;
+	hold->seed = get_random_u32();
 	spin_lock_init(&hold->lock);
 	INIT_LIST_HEAD(&hold->list);
 	INIT_DELAYED_WORK(&hold->expire, hold_expire);

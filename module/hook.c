@@ -7,13 +7,15 @@
  * POST_ROUTING, conntrack's confirmation with its helpers and sequence
  * adjustment at INT_MAX included. No priority gives that: among equals, the
  * hook registered last runs first. So the hook looks whether it is the last;
- * if not, it runs the rest itself, with an okfn that seals.
+ * if not, it runs the rest itself, with an okfn that seals. At LOCAL_OUT, behind
+ * everything that may change the route, is a look at routes that lead past
+ * POST_ROUTING.
  */
 #include <linux/netfilter_bridge.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/rcupdate.h>
-#include "tcpseal.h"
+#include "bypass.h"
 
 static const struct nf_hook_entries *
 hook_entries(const struct nf_hook_state *state)
@@ -170,12 +172,30 @@ static unsigned int tcpseal_in(void *priv, struct sk_buff *skb,
 	return hook_verdict(verdict);
 }
 
-const struct nf_hook_ops tcpseal_hook_ops4[2] = {
+static unsigned int tcpseal_local_out(void *priv, struct sk_buff *skb,
+				      const struct nf_hook_state *state)
+{
+	enum tcpseal_verdict verdict;
+
+	if (likely(!tcpseal_bypass_route(skb)))
+		return NF_ACCEPT;
+	local_bh_disable();
+	verdict = tcpseal_egress_redirect(tcpseal_net(state->net), skb, state);
+	local_bh_enable();
+	return hook_verdict(verdict);
+}
+
+const struct nf_hook_ops tcpseal_hook_ops4[TCPSEAL_HOOKS] = {
 	{
 		.hook		= tcpseal_in,
 		.pf		= NFPROTO_IPV4,
 		.hooknum	= NF_INET_PRE_ROUTING,
 		.priority	= NF_IP_PRI_CONNTRACK_DEFRAG + 1,
+	}, {
+		.hook		= tcpseal_local_out,
+		.pf		= NFPROTO_IPV4,
+		.hooknum	= NF_INET_LOCAL_OUT,
+		.priority	= NF_IP_PRI_LAST,
 	}, {
 		.hook		= tcpseal_out,
 		.pf		= NFPROTO_IPV4,
@@ -184,12 +204,17 @@ const struct nf_hook_ops tcpseal_hook_ops4[2] = {
 	},
 };
 
-const struct nf_hook_ops tcpseal_hook_ops6[2] = {
+const struct nf_hook_ops tcpseal_hook_ops6[TCPSEAL_HOOKS] = {
 	{
 		.hook		= tcpseal_in,
 		.pf		= NFPROTO_IPV6,
 		.hooknum	= NF_INET_PRE_ROUTING,
 		.priority	= NF_IP6_PRI_CONNTRACK_DEFRAG + 1,
+	}, {
+		.hook		= tcpseal_local_out,
+		.pf		= NFPROTO_IPV6,
+		.hooknum	= NF_INET_LOCAL_OUT,
+		.priority	= NF_IP6_PRI_LAST,
 	}, {
 		.hook		= tcpseal_out,
 		.pf		= NFPROTO_IPV6,

@@ -4,6 +4,7 @@
  * under tn->lock.
  */
 #include "abort.h"
+#include "bypass.h"
 #include "link.h"
 #include "netlink.h"
 #include "sa.h"
@@ -90,7 +91,10 @@ static int drain_pairs(struct tcpseal_net *tn, u32 change,
 	return -EBUSY;
 }
 
-/* Every pair gets the most specific link of those that there are now. */
+/*
+ * Every pair gets the most specific link of those that there are now, and no
+ * flow that they cover stays in a flowtable.
+ */
 static void relink_pairs(struct tcpseal_net *tn)
 {
 	struct tcpseal_pair *pair;
@@ -105,6 +109,7 @@ static void relink_pairs(struct tcpseal_net *tn)
 		tcpseal_pair_relink(pair,
 				    tcpseal_link_for_key(tn, &pair->key, now));
 	}
+	tcpseal_bypass_recall(tn);
 }
 
 static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,

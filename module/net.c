@@ -9,6 +9,7 @@
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netns/generic.h>
 
+#include "bypass.h"
 #include "ctrl.h"
 #include "hold.h"
 #include "mtu.h"
@@ -138,7 +139,7 @@ int tcpseal_net_hook(struct tcpseal_net *tn, u16 family,
 	WRITE_ONCE(tn->lro_off, true);
 	queue_work(tcpseal_wq, &tn->lro);
 	err = nf_register_net_hooks(tn->net, hook_ops(v6),
-				    ARRAY_SIZE(tcpseal_hook_ops4));
+				    TCPSEAL_HOOKS);
 	if (err) {
 		defrag_disable(tn, v6);
 		WRITE_ONCE(tn->lro_off, tn->hooked[!v6]);
@@ -157,7 +158,7 @@ void tcpseal_net_unhook(struct tcpseal_net *tn, u16 family)
 	if (!tn->hooked[v6])
 		return;
 	nf_unregister_net_hooks(tn->net, hook_ops(v6),
-				ARRAY_SIZE(tcpseal_hook_ops4));
+				TCPSEAL_HOOKS);
 	defrag_disable(tn, v6);
 	tn->hooked[v6] = false;
 	WRITE_ONCE(tn->lro_off, tn->hooked[!v6]);
@@ -218,6 +219,7 @@ static void conf_init(struct tcpseal_conf *conf)
 {
 	conf->hold_secs = 3;
 	conf->hold_pair = 64;
+	conf->hold_user = 4096;
 	conf->hold_net = 8192;
 	conf->grace_msecs = 3000;
 	conf->max_pairs = 262144;
@@ -233,6 +235,7 @@ static int __net_init net_init(struct net *net)
 	mutex_init(&tn->lock);
 	INIT_DELAYED_WORK(&tn->gc, net_gc);
 	INIT_WORK(&tn->lro, lro_off);
+	tcpseal_bypass_init(tn);
 	get_random_bytes(&tn->lane_key, sizeof(tn->lane_key));
 	conf_init(&tn->conf);
 	tn->next_gc = jiffies;
@@ -289,6 +292,7 @@ static void __net_exit net_pre_exit(struct net *net)
 	tcpseal_net_unhook(tn, AF_INET6);
 	mutex_unlock(&tn->lock);
 	cancel_work_sync(&tn->lro);
+	tcpseal_bypass_exit(tn);
 	cancel_delayed_work_sync(&tn->gc);
 	/* Held segments have references on devices and sockets: not for long */
 	synchronize_net();

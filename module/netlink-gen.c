@@ -29,6 +29,11 @@ static const struct netlink_range_validation tcpseal_a_conf_tombstone_secs_range
 	.max	= 604800ULL,
 };
 
+static const struct netlink_range_validation tcpseal_a_conf_hold_user_range = {
+	.min	= 1ULL,
+	.max	= 1048576ULL,
+};
+
 /* TCPSEAL_CMD_LINK_NEW - do */
 static const struct nla_policy tcpseal_link_new_nl_policy[TCPSEAL_A_LINK_CHANGE + 1] = {
 	[TCPSEAL_A_LINK_LOCAL] = { .type = NLA_BINARY, },
@@ -150,9 +155,10 @@ static const struct nla_policy tcpseal_ctrl_del_nl_policy[TCPSEAL_A_CTRL_FD + 1]
 };
 
 /* TCPSEAL_CMD_CONF_SET - do */
-static const struct nla_policy tcpseal_conf_set_nl_policy[TCPSEAL_A_CONF_AEAD_DRIVER + 1] = {
+static const struct nla_policy tcpseal_conf_set_nl_policy[TCPSEAL_A_CONF_HOLD_USER + 1] = {
 	[TCPSEAL_A_CONF_HOLD_SECS] = NLA_POLICY_RANGE(NLA_U32, 1, 3),
 	[TCPSEAL_A_CONF_HOLD_PAIR] = NLA_POLICY_RANGE(NLA_U32, 1, 1024),
+	[TCPSEAL_A_CONF_HOLD_USER] = NLA_POLICY_FULL_RANGE(NLA_U32, &tcpseal_a_conf_hold_user_range),
 	[TCPSEAL_A_CONF_HOLD_NET] = NLA_POLICY_FULL_RANGE(NLA_U32, &tcpseal_a_conf_hold_net_range),
 	[TCPSEAL_A_CONF_GRACE_MSECS] = NLA_POLICY_FULL_RANGE(NLA_U32, &tcpseal_a_conf_grace_msecs_range),
 	[TCPSEAL_A_CONF_MAX_PAIRS] = NLA_POLICY_FULL_RANGE(NLA_U32, &tcpseal_a_conf_max_pairs_range),
@@ -272,7 +278,7 @@ const struct genl_split_ops tcpseal_nl_ops[18] = {
 		.cmd		= TCPSEAL_CMD_CONF_SET,
 		.doit		= tcpseal_nl_conf_set_doit,
 		.policy		= tcpseal_conf_set_nl_policy,
-		.maxattr	= TCPSEAL_A_CONF_AEAD_DRIVER,
+		.maxattr	= TCPSEAL_A_CONF_HOLD_USER,
 		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{

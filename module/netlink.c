@@ -298,6 +298,7 @@ int tcpseal_nl_conf_set_doit(struct sk_buff *skb, struct genl_info *info)
 	mutex_lock(&tn->lock);
 	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_SECS], &conf->hold_secs);
 	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_PAIR], &conf->hold_pair);
+	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_USER], &conf->hold_user);
 	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_NET], &conf->hold_net);
 	conf_u32(attrs[TCPSEAL_A_CONF_GRACE_MSECS], &conf->grace_msecs);
 	conf_u32(attrs[TCPSEAL_A_CONF_MAX_PAIRS], &conf->max_pairs);
@@ -313,6 +314,7 @@ static int put_conf(struct sk_buff *msg, const struct tcpseal_conf *conf)
 {
 	if (nla_put_u32(msg, TCPSEAL_A_CONF_HOLD_SECS, conf->hold_secs) ||
 	    nla_put_u32(msg, TCPSEAL_A_CONF_HOLD_PAIR, conf->hold_pair) ||
+	    nla_put_u32(msg, TCPSEAL_A_CONF_HOLD_USER, conf->hold_user) ||
 	    nla_put_u32(msg, TCPSEAL_A_CONF_HOLD_NET, conf->hold_net) ||
 	    nla_put_u32(msg, TCPSEAL_A_CONF_GRACE_MSECS, conf->grace_msecs) ||
 	    nla_put_u32(msg, TCPSEAL_A_CONF_MAX_PAIRS, conf->max_pairs) ||

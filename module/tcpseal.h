@@ -69,6 +69,7 @@ static inline bool tcpseal_addrs_equal(const struct tcpseal_addrs *a,
 struct tcpseal_conf {
 	u32	hold_secs;
 	u32	hold_pair;
+	u32	hold_user;
 	u32	hold_net;
 	u32	grace_msecs;
 	u32	max_pairs;
@@ -114,6 +115,7 @@ struct tcpseal_net {
 	struct delayed_work		gc;
 	unsigned long			next_gc;	/* jiffies; @lock */
 	struct work_struct		lro;
+	struct work_struct		recall;		/* bypass.c */
 	bool				hooked[2];	/* v4, v6; @lock */
 	bool				lro_off;	/* READ_ONCE */
 };
@@ -132,8 +134,9 @@ int tcpseal_net_hook(struct tcpseal_net *tn, u16 family,
 void tcpseal_net_unhook(struct tcpseal_net *tn, u16 family);
 
 /* hook.c */
-extern const struct nf_hook_ops tcpseal_hook_ops4[2];
-extern const struct nf_hook_ops tcpseal_hook_ops6[2];
+#define TCPSEAL_HOOKS	3	/* of a family */
+extern const struct nf_hook_ops tcpseal_hook_ops4[TCPSEAL_HOOKS];
+extern const struct nf_hook_ops tcpseal_hook_ops6[TCPSEAL_HOOKS];
 bool tcpseal_is_last(const struct nf_hook_state *state);
 void tcpseal_rest(struct sk_buff *skb, const struct nf_hook_state *state);
 void tcpseal_rest_then_seal(struct sk_buff *skb,
@@ -143,6 +146,9 @@ void tcpseal_rest_then_seal(struct sk_buff *skb,
 enum tcpseal_verdict tcpseal_egress(struct tcpseal_net *tn,
 				    struct sk_buff *skb,
 				    const struct nf_hook_state *state);
+enum tcpseal_verdict tcpseal_egress_redirect(struct tcpseal_net *tn,
+					     struct sk_buff *skb,
+					     const struct nf_hook_state *state);
 int tcpseal_egress_again(struct net *net, struct sock *sk,
 			 struct sk_buff *skb);
 enum tcpseal_verdict tcpseal_ingress(struct tcpseal_net *tn,

@@ -141,6 +141,7 @@ static const struct attr_field stats_fields[] = {
 static const struct attr_field conf_fields[] = {
 	F(conf, hold_secs, CONF_HOLD_SECS, U32),
 	F(conf, hold_pair, CONF_HOLD_PAIR, U32),
+	F(conf, hold_user, CONF_HOLD_USER, U32),
 	F(conf, hold_net, CONF_HOLD_NET, U32),
 	F(conf, grace_msecs, CONF_GRACE_MSECS, U32),
 	F(conf, max_pairs, CONF_MAX_PAIRS, U32),

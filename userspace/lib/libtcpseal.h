@@ -181,7 +181,7 @@ struct tcpseal_stats {
 
 struct tcpseal_conf {
 	uint64_t has;			/* TCPSEAL_A_CONF_... */
-	uint32_t hold_secs, hold_pair, hold_net;
+	uint32_t hold_secs, hold_pair, hold_user, hold_net;
 	uint32_t grace_msecs;
 	uint32_t max_pairs;
 	uint32_t tombstone_secs;

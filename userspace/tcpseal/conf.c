@@ -10,9 +10,9 @@
 
 static const char usage[] =
 "Usage: tcpseal conf show\n"
-"       tcpseal conf set [hold-secs N] [hold-pair N] [hold-net N]\n"
-"                        [grace-msecs N] [max-pairs N] [tombstone-secs N]\n"
-"                        [aead-driver NAME]\n"
+"       tcpseal conf set [hold-secs N] [hold-pair N] [hold-user N]\n"
+"                        [hold-net N] [grace-msecs N] [max-pairs N]\n"
+"                        [tombstone-secs N] [aead-driver NAME]\n"
 "\n"
 "What tcpseald has in its configuration file it sets again when it reloads.\n";
 
@@ -32,6 +32,8 @@ static const struct {
 	      "a segment waits for a key at most"),
 	LIMIT("hold-pair", HOLD_PAIR, hold_pair,
 	      "segments held for one pair"),
+	LIMIT("hold-user", HOLD_USER, hold_user,
+	      "segments held for one user, or one host behind"),
 	LIMIT("hold-net", HOLD_NET, hold_net,
 	      "segments held in the namespace"),
 	LIMIT("grace-msecs", GRACE_MSECS, grace_msecs,

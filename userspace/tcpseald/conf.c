@@ -261,12 +261,16 @@ static int hold_line(struct parser *p)
 			ret = set_u32(p, p->argv[i + 1], 1, 1024,
 				      &k->hold_pair);
 			TCPSEAL_MARK(k, CONF_HOLD_PAIR);
+		} else if (!strcmp(p->argv[i], "user")) {
+			ret = set_u32(p, p->argv[i + 1], 1, 1048576,
+				      &k->hold_user);
+			TCPSEAL_MARK(k, CONF_HOLD_USER);
 		} else if (!strcmp(p->argv[i], "net")) {
 			ret = set_u32(p, p->argv[i + 1], 1, 1048576,
 				      &k->hold_net);
 			TCPSEAL_MARK(k, CONF_HOLD_NET);
 		} else {
-			return refuse(p, "\"%.100s\" is not time, pair or net",
+			return refuse(p, "\"%.100s\" is not time, pair, user or net",
 				      p->argv[i]);
 		}
 	}

@@ -56,7 +56,7 @@
 	X(23, CHECKSUM, "checksum",					\
 	  "wrong TCP checksum in a segment to be sealed for others")	\
 	X(24, BYPASS, "bypass",						\
-	  "opened segment about to leave by a device not inside")	\
+	  "segment on a way past the hooks, in plain")	\
 	X(25, CRYPTO, "crypto",						\
 	  "the kernel crypto API failed for another reason")		\
 	X(26, ICMP_FORGED, "icmp-forged",				\
@@ -108,7 +108,9 @@
 	X(15, WINDOW_GROWN, "window-grown",				\
 	  "replay windows enlarged")					\
 	X(16, GSO_CAPPED, "gso-capped",					\
-	  "super-segments sealed in more than one skb")
+	  "super-segments sealed in more than one skb")			\
+	X(17, FLOW_RECALLED, "flow-recalled",				\
+	  "forwarded flows taken back from a flowtable")
 
 enum tcpseal_drop {
 #define X(nr, id, name, text) TCPSEAL_DROP_##id = nr,
