@@ -181,6 +181,14 @@ now_ms()
 	echo $((${t/[.,]/} / 1000))
 }
 
+# nap SEC: as sleep, without a process. A pipe that nobody writes to never ends.
+exec {nap_fd}<> <(:)
+nap()
+{
+	read -rt "$1" -u "$nap_fd" _
+	return 0
+}
+
 # busywait MS COMMAND...: until COMMAND succeeds, at most MS (more if SLOW)
 busywait()
 {
@@ -188,7 +196,7 @@ busywait()
 	shift
 	until "$@"; do
 		[ "$(now_ms)" -lt $end ] || return 1
-		sleep 0.05
+		nap 0.05
 	done
 }
 
@@ -319,7 +327,7 @@ on_b() { on "$B" "$@"; }
 on_r() { on "$R" "$@"; }
 
 # The command line on a host
-seal() { on "$1" "$TCPSEAL" "${@:2}"; }
+seal() { "$TCPSEAL" -n "$1" "${@:2}"; }
 seal_a() { seal "$A" "$@"; }
 seal_b() { seal "$B" "$@"; }
 

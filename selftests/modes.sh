@@ -231,7 +231,7 @@ states_wrong()
 states_right()
 {
 	! states_wrong "$1" || {
-		sleep 0.2
+		nap 0.2
 		return 1
 	}
 }
@@ -263,7 +263,7 @@ wire_wrong()
 wire_right()
 {
 	! wire_wrong || {
-		sleep 0.2
+		nap 0.2
 		return 1
 	}
 }

@@ -257,7 +257,7 @@ keep_trying()
 {
 	while [ -e "$TMP/trying" ]; do
 		on_a "$TOOLS/tcp_pat" client "$1" -T 3 -u 10 -o "$TMP/try.json" 2>/dev/null
-		sleep 0.5
+		nap 0.5
 	done
 }
 

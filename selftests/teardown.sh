@@ -34,7 +34,7 @@ hosts_up()
 			addr add $B6/16 dev b0 nodad
 			link set b0 up
 		END
-		on_b "$TOOLS/tcp_pat" server -R -D -q "$TMP/serve.pid" -o "$TMP/serve.json" 2>/dev/null
+		on_b "$TOOLS/tcp_pat" server -R -D -r 1000000 -q "$TMP/serve.pid" -o "$TMP/serve.json" 2>/dev/null
 }
 
 # commands_of NS LOCAL REMOTE NET-LOCAL NET-REMOTE IN OUT: a link and its keys
@@ -56,14 +56,15 @@ keys_up()
 		commands_of "$B" "${!b}" "${!a}" "${!nb}" "${!na}" "$ab" "$ba"
 }
 
-# both directions, 4 flows; they end by RST when they are killed, so that no
-# orphan keeps its namespace
+# both directions, 4 flows, paced: what is tested is what runs while segments are
+# on their way, not how many. They end by RST when they are killed, so that no
+# orphan keeps its namespace.
 load_up()
 {
 	local address=B$F
-	on_a "$TOOLS/tcp_pat" client "${!address}" -R -D -n 4 -u 4000000000 -d 4000000000 -T 60 \
+	on_a "$TOOLS/tcp_pat" client "${!address}" -R -D -n 4 -u 4000000000 -d 4000000000 -r 1000000 -T 60 \
 		-q "$TMP/load.pid" -S "$TMP/stream-load.status" -o "$TMP/load.json" 2>/dev/null &&
-		stream_moves load
+		busywait 5000 stream_beyond load 100000
 }
 
 load_down()

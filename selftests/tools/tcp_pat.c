@@ -615,6 +615,9 @@ static int listen_on(int family)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &opt.mss, sizeof(int));
 	if (opt.fastopen)
 		setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &qlen, sizeof(qlen));
+	if (opt.pace)		/* its connections inherit it */
+		setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &opt.pace,
+			   sizeof(opt.pace));
 	if (opt.md5)
 		set_md5(fd, opt.peer);
 	if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 256))
