@@ -38,6 +38,10 @@ ifneq ($(wildcard selftests/Makefile),)
 	$(MAKE) -C selftests
 endif
 
+# Of the tests only, never installed
+test_modules:
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/test_modules modules
+
 install: modules_install tools_install
 
 modules_install: modules
@@ -63,6 +67,7 @@ endif
 ifneq ($(wildcard selftests/Makefile),)
 	$(MAKE) -C selftests clean
 endif
+	-$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/test_modules clean
 	rm -rf build
 
 demo:
@@ -77,4 +82,4 @@ bench:
 lint:
 	scripts/lint
 
-.PHONY: all modules tools install modules_install tools_install clean demo check bench lint
+.PHONY: all modules tools test_modules install modules_install tools_install clean demo check bench lint

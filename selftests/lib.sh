@@ -418,6 +418,13 @@ link_both()
 	add_links "$A" A B "$@" && add_links "$B" B A "$@"
 }
 
+# Links and keys of both hosts go
+flush_both()
+{
+	must seal_a link flush --force --weaken
+	must seal_b link flush --force --weaken
+}
+
 hex()
 {
 	local part all=''

@@ -91,12 +91,6 @@ clear_is_listed()
 		seal_a status | grep -q clear
 }
 
-flush_both()
-{
-	must seal_a link flush --force --weaken
-	must seal_b link flush --force --weaken
-}
-
 weaker()
 {
 	must seal_a link add 10.1.0.0/16 10.2.0.0/16 mode require keys manual

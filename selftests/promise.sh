@@ -14,6 +14,7 @@
 #	nokey                      10.1.5.7       require, no key, and nobody negotiates
 #	manual                     10.1.8.7       require, no key was typed in
 #	rxonly                     10.1.7.7       require, no key to send
+#	inner                      10.1.10.7      clear, inside a link whose key covers it
 #
 # Events come from the router as raw packets; each in-row is one segment to a
 # closed port. "Delivered" means that TCP on B counted it as received.
@@ -21,7 +22,7 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-declare -A NUMBER=([clear]=1 [audit]=2 [prefer]=3 [sealed]=4 [nokey]=5 [expired]=6 [rxonly]=7 [manual]=8 [nolink]=9)
+declare -A NUMBER=([clear]=1 [audit]=2 [prefer]=3 [sealed]=4 [nokey]=5 [expired]=6 [rxonly]=7 [manual]=8 [nolink]=9 [inner]=10)
 declare -A SPIS KEYS IVS COUNTERS TOMBS
 PORT=4001
 
@@ -52,7 +53,7 @@ key_in()
 	shift
 	SPIS[$column]=$(random_spi) KEYS[$column]=$(hex 32) IVS[$column]=$(hex 12)
 	COUNTERS[$column]=4000000
-	seal_b sa add dir in local "$b" peer "$(peer_of "$column")" spi "${SPIS[$column]}" \
+	seal_b sa add dir in local "${LOCAL:-$b}" peer "$(peer_of "$column")" spi "${SPIS[$column]}" \
 		key "${KEYS[$column]}" iv "${IVS[$column]}" "$@"
 }
 
@@ -94,6 +95,20 @@ columns_up()
 	for column in audit sealed rxonly; do
 		must tombstone $column
 	done
+	inner_up
+}
+
+# The keys of a gateway's link stay where a clear link inside it takes addresses
+# out. Nothing is behind in0, only B's own address matters.
+inner_up()
+{
+	local host=32 any=0.0.0.0
+	[ "$family" = 4 ] || host=128 any=::
+	[ "$family" = 6 ] || must ip -n "$B" link add in0 type dummy
+	must ip -n "$R" route add blackhole "$(prefix inner)"
+	must seal_b link add "$local_net" "$(prefix inner)" mode require keys manual forward dev in0
+	LOCAL=$any must key_in inner
+	must seal_b link add "$b/$host" "$(peer_of inner)/$host" mode clear forward dev in0 --weaken
 }
 
 # raw COLUMN OPTIONS...: one packet of that peer to B
@@ -232,6 +247,7 @@ rows_in()
 	expect "plain in, required without a key" refused drop.no-key-in raw nokey plain
 
 	# good records, addresses match
+	expect "good record, clear (the key exists)" delivered total.opened_records good inner
 	expect "good record, audit" delivered total.opened_records good audit
 	expect "good record, sealed" delivered total.opened_records good sealed
 	expect "good record, required without a sending key" delivered total.opened_records good rxonly

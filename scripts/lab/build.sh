@@ -95,7 +95,7 @@ build_project()
 
 	slow "$dir/build.log" "building the project for kernel $kernel" \
 		in_root "$kernel" "$dir/src" \
-		make -j2 --no-print-directory KDIR="$(kdir_of "$kernel")" all || return
+		make -j2 --no-print-directory KDIR="$(kdir_of "$kernel")" all test_modules || return
 	grep -E 'warning:|WARNING:' "$dir/build.log" >&2 || :
 
 	mksquashfs "$dir/src" "$dir/src.squashfs.new" -keep-as-directory -noappend \
