@@ -352,15 +352,20 @@ enum tcpseal_demand tcpseal_pair_demand(const struct tcpseal_pair *pair)
 
 /*
  * Until the first opened record the peer may not even have its key: it is
- * told by that very record. After it, only what was in flight is let in.
+ * told by that very record. After it, only what was in flight is let in. The
+ * other way round, the peer may send in plain as soon as it knows that both
+ * modes allow it, which is before this end hears of that.
  */
 bool tcpseal_pair_grace(const struct tcpseal_pair *pair)
 {
 	const struct tcpseal_link *link = rcu_dereference(pair->link);
 	u64 end;
 
-	if (!link || READ_ONCE(link->pair_mode) == TCPSEAL_MODE_REQUIRE ||
-	    !READ_ONCE(pair->agreed))
+	if (!link || READ_ONCE(link->pair_mode) == TCPSEAL_MODE_REQUIRE)
+		return false;
+	if (READ_ONCE(pair->yields))
+		return true;
+	if (!READ_ONCE(pair->agreed))
 		return false;
 	if (!test_bit(TCPSEAL_PAIR_OPENED, &pair->bits))
 		return !test_bit(TCPSEAL_PAIR_STICKY, &pair->bits);

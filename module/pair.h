@@ -45,6 +45,7 @@ struct tcpseal_pair {
 	bool			peer_mode_known;
 	bool			agreed;		/* last handshake: sealed */
 	bool			refused;	/* last handshake: blocked */
+	bool			yields;		/* handshake running: plain */
 	/* jiffies64 of the first opened record, or the agreement */
 	u64			agreed_at;
 	u64			sticky_since;	/* seconds since the Epoch */

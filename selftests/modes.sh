@@ -547,4 +547,8 @@ done
 kill "$SNIFFER"
 serve_stop "$B"
 check "no server saw a wrong byte" pat_is '.corrupt == 0' "server-$B"
+# a peer that weakens does so in the middle of a sealed control connection
+for host in A B; do
+	check "no alarm on $host about control connections" is "$(counter "${!host}" drop.ctrl-inject)" 0
+done
 ktap_finished
