@@ -19,6 +19,8 @@ MANDIR  ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 CONFDIR ?= /etc/tcpseal
 INSTALL ?= install
+# The kernel's own switch: without what only debuggers read
+INSTALL_MOD_STRIP ?= 1
 
 export PREFIX DESTDIR SBINDIR LIBDIR MANDIR UNITDIR CONFDIR
 
@@ -46,7 +48,7 @@ install: modules_install tools_install
 
 modules_install: modules
 	$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) \
-		INSTALL_MOD_DIR=updates modules_install
+		INSTALL_MOD_DIR=updates INSTALL_MOD_STRIP=$(INSTALL_MOD_STRIP) modules_install
 ifeq ($(DESTDIR),)
 	depmod -a $(notdir $(patsubst %/build,%,$(KDIR)))
 endif

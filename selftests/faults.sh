@@ -19,11 +19,11 @@ FAILURES=20
 fault()
 {
 	local status
-	insmod "$FAULT_KO" function="$1" result="$2" left=$FAILURES || return
+	insmod "$FAULT_KO" function="$1" result="$2" left="$FAILURES" || return
 	shift 2
 	"$@"
 	status=$?
-	HITS=$(cat $PARAMETERS/hits)
+	HITS=$(cat "$PARAMETERS/hits")
 	rmmod tcpseal_fault || return
 	return "$status"
 }
@@ -73,8 +73,8 @@ no_pair()
 
 all_calls()
 {
-	echo 1 >$PARAMETERS/every
-	echo 1000 >$PARAMETERS/left
+	echo 1 >"$PARAMETERS/every"
+	echo 1000 >"$PARAMETERS/left"
 	"$@"
 }
 
