@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# kernels: 6.1 6.12 next
 # timeout: 400
 #
 # Want of memory, in each place where the data path needs some: every third call

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
+# smp: 2
 # timeout: 500
 #
 # A bad network: loss, reordering, duplicates, corruption; flows of very

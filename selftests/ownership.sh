@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
+# smp: 2
 # timeout: 400
 #
 # Pages that are not tcpseal's: sendfile, splice and MSG_ZEROCOPY send pages of a
