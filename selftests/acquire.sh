@@ -71,4 +71,17 @@ check "and the reason is known" at_least "$(peer A $B4 reason | wc -c)" 5
 tap_stop ra
 check "nothing leaked" tap_is ra plain 0
 check "and no marker" tap_is ra marker 0
+
+must daemon_start B
+check "the daemon is back" slowwait 30 pat "$A" $B4 -u 1000 -T 5
+check "the daemon is back, IPv6" slowwait 30 pat "$A" $B6 -u 1000 -T 5
+# Who hears of it first goes back to plain in the middle of a sealed connection
+must snap before
+must add_links "$A" A B audit --weaken
+must add_links "$B" B A audit --weaken
+check "both weaken: plain on A" slowwait 30 peer_is A $B4 state plain
+check "both weaken: plain on B" slowwait 30 peer_is B $A4 state plain
+for host in A B; do
+	check "both weaken: no false alarm on $host" refuses has_grown $host before drop.ctrl-inject
+done
 ktap_finished

@@ -772,6 +772,19 @@ pat_is()
 	return 1
 }
 
+# every_size ADDRESS FAMILY FLOWS: transfers from A, of sizes around the payload
+# of one segment with and without a record, and of 64 MB, which all flows share
+every_size()
+{
+	local size bulk=$((67108864 / $3))
+	for size in 1 1024 1428 1429 1460 1461 65536; do
+		check "IPv$2, $3 flow(s), $size bytes up" pat "$A" "$1" -n "$3" -u "$size"
+		check "IPv$2, $3 flow(s), $size bytes down" pat "$A" "$1" -n "$3" -d "$size"
+	done
+	check "IPv$2, $3 flow(s), 64 MB up" pat "$A" "$1" -n "$3" -u $bulk
+	check "IPv$2, $3 flow(s), 64 MB down" pat "$A" "$1" -n "$3" -d $bulk
+}
+
 # stream NAME NS ADDRESS [OPTIONS...]: a client in the background
 stream()
 {
@@ -786,7 +799,9 @@ stream()
 # Bytes that a stream has moved so far
 stream_bytes()
 {
-	cat "$TMP/stream-$1.status" 2>/dev/null || echo 0
+	local bytes=0
+	[ ! -e "$TMP/stream-$1.status" ] || read -r bytes <"$TMP/stream-$1.status"
+	echo "${bytes:-0}"
 }
 
 stream_beyond()

@@ -12,9 +12,6 @@
 . "${0%/*}/lib.sh"
 
 SHARE=${TCPSEAL_SHARE:-/mnt/share}
-# as in transfer.sh: around the payload of one segment with and without a record
-SIZES="1 1024 1428 1429 1460 1461 65536"
-BULK=67108864
 
 case ${TCPSEAL_VM:-} in
 a) HERE=A THERE=b ;;
@@ -81,18 +78,6 @@ required()
 	daemon_start "$HERE" && meet daemon
 }
 
-# transfers ADDRESS FAMILY FLOWS, as in transfer.sh
-transfers()
-{
-	local size
-	for size in $SIZES; do
-		check "IPv$2, $3 flow(s), $size bytes up" pat "$A" "$1" -n "$3" -u "$size"
-		check "IPv$2, $3 flow(s), $size bytes down" pat "$A" "$1" -n "$3" -d "$size"
-	done
-	check "IPv$2, $3 flow(s), 64 MB up" pat "$A" "$1" -n "$3" -u $((BULK / $3))
-	check "IPv$2, $3 flow(s), 64 MB down" pat "$A" "$1" -n "$3" -d $((BULK / $3))
-}
-
 # The machine with the clients
 machine_a()
 {
@@ -106,8 +91,8 @@ machine_a()
 	tap_start w "$A" w0
 	must meet tapping
 	for flows in 1 32; do
-		transfers "$B4" 4 "$flows"
-		transfers "$B6" 6 "$flows"
+		every_size "$B4" 4 "$flows"
+		every_size "$B6" 6 "$flows"
 	done
 	for flows in $B4 $B6; do
 		check "$flows is sealed with $(peer A "$flows" tx.kex)" peer_is A "$flows" state sealed

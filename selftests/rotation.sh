@@ -68,6 +68,7 @@ while [ $SECONDS -lt $end ]; do
 		stream_moves $name >"$TMP/moves" || break 2
 	done
 	few_sas A >"$TMP/few" || break
+	nap 1
 done
 last=$(newest A)
 check "every flow moved all the time" test $SECONDS -ge $end

@@ -11,24 +11,6 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-# around the payload of one segment with and without a record
-SIZES="1 1024 1428 1429 1460 1461 65536"
-BULK=67108864
-
-# transfers ADDRESS FAMILY FLOWS
-transfers()
-{
-	local size
-	for size in $SIZES; do
-		check "IPv$2, $3 flow(s), $size bytes up" pat "$A" "$1" -n "$3" -u "$size"
-		check "IPv$2, $3 flow(s), $size bytes down" pat "$A" "$1" -n "$3" -d "$size"
-	done
-	# 64 MB in all: 32 flows share them
-	size=$((BULK / $3))
-	check "IPv$2, $3 flow(s), 64 MB up" pat "$A" "$1" -n "$3" -u $size
-	check "IPv$2, $3 flow(s), 64 MB down" pat "$A" "$1" -n "$3" -d $size
-}
-
 # same SENDER RECEIVER
 same()
 {
@@ -53,8 +35,8 @@ tap_start r "$R" ra
 serve "$B"
 
 for flows in 1 32; do
-	transfers $B4 4 $flows
-	transfers $B6 6 $flows
+	every_size $B4 4 $flows
+	every_size $B6 6 $flows
 done
 
 serve_stop "$B"

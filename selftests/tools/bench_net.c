@@ -283,51 +283,37 @@ struct flow {
 
 static struct flow *flows;
 
-static void send_flows(void)
+static ssize_t send_some(const struct flow *f)
 {
-	struct epoll_event events[64];
-	unsigned int i, left = cfg.flows;
-	int epoll = epoll_create1(0), n, k;
-
-	for (i = 0; i < cfg.flows; i++)
-		watch(epoll, flows[i].fd, EPOLLOUT, &flows[i]);
-	while (left) {
-		n = epoll_wait(epoll, events, 64, -1);
-		for (k = 0; k < n; k++) {
-			struct flow *f = events[k].data.ptr;
-			ssize_t len;
-
-			len = f->left < cfg.size ? f->left : cfg.size;
-			len = send(f->fd, buffer, len, 0);
-			if (len < 0 && errno != EAGAIN)
-				err(1, "send");
-			if (len > 0)
-				f->left -= len;
-			if (f->left)
-				continue;
-			epoll_ctl(epoll, EPOLL_CTL_DEL, f->fd, NULL);
-			left--;
-		}
-	}
-	close(epoll);
+	return send(f->fd, buffer, f->left < cfg.size ? f->left : cfg.size, 0);
 }
 
-static void recv_flows(void)
+static ssize_t recv_some(const struct flow *f)
+{
+	ssize_t len = recv(f->fd, buffer, sizeof(buffer), 0);
+
+	if (!len)
+		errx(1, "the other end closed");
+	return len;
+}
+
+/* Until every flow has nothing left */
+static void move_flows(uint32_t when, ssize_t (*some)(const struct flow *f))
 {
 	struct epoll_event events[64];
 	unsigned int i, left = cfg.flows;
 	int epoll = epoll_create1(0), n, k;
 
 	for (i = 0; i < cfg.flows; i++)
-		watch(epoll, flows[i].fd, EPOLLIN, &flows[i]);
+		watch(epoll, flows[i].fd, when, &flows[i]);
 	while (left) {
 		n = epoll_wait(epoll, events, 64, -1);
 		for (k = 0; k < n; k++) {
 			struct flow *f = events[k].data.ptr;
-			ssize_t len = recv(f->fd, buffer, sizeof(buffer), 0);
+			ssize_t len = some(f);
 
-			if (!len || (len < 0 && errno != EAGAIN))
-				err(1, "recv");
+			if (len < 0 && errno != EAGAIN)
+				err(1, "flow");
 			if (len > 0)
 				f->left -= len;
 			if (f->left)
@@ -357,7 +343,8 @@ static void bulk(const struct addrinfo *ai, int listener, uint64_t amount)
 	}
 	connected = true;
 	if (cfg.flows > 1)
-		return ai ? send_flows() : recv_flows();
+		return ai ? move_flows(EPOLLOUT, send_some) :
+			    move_flows(EPOLLIN, recv_some);
 	if (ai)
 		send_all(flows[0].fd, amount);
 	else if (!recv_all(flows[0].fd, amount))
