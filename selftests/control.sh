@@ -332,7 +332,7 @@ for family in 4 6; do
 	address=A$family
 	check "no daemon, IPv$family: B gets no connection" refuses pat "$B" "${!address}" -u 100 -T 2
 done
-check "no daemon: B has knocked" has_grown B before note.ctrl-plain
+check "no daemon: B has knocked" slowwait 15 has_grown B before note.ctrl-plain
 rm "$TMP/listening"
 all_attacks "no daemon"
 for family in 4 6; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# smp: 2
+# smp on 6.12: 2
 # timeout: 500
 #
 # One end stops to seal while the other goes on, under 32 live streams: "link

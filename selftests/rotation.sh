@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# smp: 2
+# smp on 6.12: 2
 # timeout: 400
 #
 # New keys every second for 60 s under 8 flows: no reset, no lost byte, nothing

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kernels: 6.1 6.12 next
-# smp: 2
+# smp on 6.12: 2
 # timeout: 900
 #
 # Fifty rounds under load: rmmod while pairs hold keys, which is refused; "link
