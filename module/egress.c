@@ -254,6 +254,51 @@ static enum tcpseal_verdict egress_nontcp(struct tcpseal_net *tn,
 	return TCPSEAL_DROP;
 }
 
+/*
+ * What both looks at an outgoing packet begin with. Return: the pair of a TCP
+ * segment that must not leave in plain; or NULL, with the verdict on all else.
+ */
+static struct tcpseal_pair *egress_begin(struct tcpseal_net *tn,
+					 struct sk_buff *skb,
+					 const struct nf_hook_state *state,
+					 struct tcpseal_seg *seg,
+					 struct tcpseal_addrs *a,
+					 enum tcpseal_verdict *verdict)
+{
+	u16 family = state->pf == NFPROTO_IPV4 ? AF_INET : AF_INET6;
+	enum tcpseal_shape shape = tcpseal_parse(skb, family, seg);
+	struct tcpseal_pair *pair;
+
+	tcpseal_seg_addrs(skb, seg, true, a);
+	switch (shape) {
+	case TCPSEAL_IS_ICMP:
+		*verdict = tcpseal_icmp_out(tn, skb, seg);
+		if (*verdict == TCPSEAL_ACCEPT)
+			*verdict = egress_nontcp(tn, skb, seg, a);
+		return NULL;
+	case TCPSEAL_IS_OTHER:
+		*verdict = egress_nontcp(tn, skb, seg, a);
+		return NULL;
+	case TCPSEAL_IS_TCP:
+		break;
+	default:
+		*verdict = egress_odd(tn, skb, seg, a, shape);
+		return NULL;
+	}
+	if (unlikely(tcpseal_bypass_opened(tn, skb, seg, state->out))) {
+		tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_BYPASS,
+			     tcpseal_segs(skb));
+		*verdict = TCPSEAL_DROP;
+		return NULL;
+	}
+	pair = egress_pair(tn, skb, seg, a, verdict);
+	if (pair && tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN) {
+		*verdict = egress_plain(tn, pair, skb, seg);
+		return NULL;
+	}
+	return pair;
+}
+
 /**
  * tcpseal_egress() - a packet at POST_ROUTING
  * @tn: namespace
@@ -266,35 +311,14 @@ enum tcpseal_verdict tcpseal_egress(struct tcpseal_net *tn,
 				    struct sk_buff *skb,
 				    const struct nf_hook_state *state)
 {
-	u16 family = state->pf == NFPROTO_IPV4 ? AF_INET : AF_INET6;
 	enum tcpseal_verdict verdict;
-	enum tcpseal_shape shape;
 	struct tcpseal_pair *pair;
 	struct tcpseal_addrs a;
 	struct tcpseal_seg seg;
 
-	shape = tcpseal_parse(skb, family, &seg);
-	tcpseal_seg_addrs(skb, &seg, true, &a);
-	if (shape == TCPSEAL_IS_ICMP) {
-		verdict = tcpseal_icmp_out(tn, skb, &seg);
-		if (verdict != TCPSEAL_ACCEPT)
-			return verdict;
-	}
-	if (shape == TCPSEAL_IS_ICMP || shape == TCPSEAL_IS_OTHER)
-		return egress_nontcp(tn, skb, &seg, &a);
-	if (shape != TCPSEAL_IS_TCP)
-		return egress_odd(tn, skb, &seg, &a, shape);
-	if (unlikely(tcpseal_bypass_opened(tn, skb, &seg, state->out))) {
-		tcpseal_drop(tn, NULL, NULL, &a, skb, TCPSEAL_DROP_BYPASS,
-			     tcpseal_segs(skb));
-		return TCPSEAL_DROP;
-	}
-
-	pair = egress_pair(tn, skb, &seg, &a, &verdict);
+	pair = egress_begin(tn, skb, state, &seg, &a, &verdict);
 	if (!pair)
 		return verdict;
-	if (tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)
-		return egress_plain(tn, pair, skb, &seg);
 	if (tcpseal_ctrl_port(tn, tcpseal_th(skb, &seg)) &&
 	    tcpseal_ctrl_out(tn, pair, &a, skb, tcpseal_th(skb, &seg))) {
 		tcpseal_note(tn, TCPSEAL_NOTE_CTRL_PLAIN, 1);
@@ -321,24 +345,14 @@ enum tcpseal_verdict tcpseal_egress_redirect(struct tcpseal_net *tn,
 					     struct sk_buff *skb,
 					     const struct nf_hook_state *state)
 {
-	u16 family = state->pf == NFPROTO_IPV4 ? AF_INET : AF_INET6;
 	enum tcpseal_verdict verdict;
-	enum tcpseal_shape shape;
 	struct tcpseal_pair *pair;
 	struct tcpseal_addrs a;
 	struct tcpseal_seg seg;
 
-	shape = tcpseal_parse(skb, family, &seg);
-	tcpseal_seg_addrs(skb, &seg, true, &a);
-	if (shape == TCPSEAL_IS_ICMP || shape == TCPSEAL_IS_OTHER)
-		return egress_nontcp(tn, skb, &seg, &a);
-	if (shape != TCPSEAL_IS_TCP)
-		return egress_odd(tn, skb, &seg, &a, shape);
-	pair = egress_pair(tn, skb, &seg, &a, &verdict);
+	pair = egress_begin(tn, skb, state, &seg, &a, &verdict);
 	if (!pair)
 		return verdict;
-	if (tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN)
-		return egress_plain(tn, pair, skb, &seg);
 	tcpseal_hold_refuse(tn, pair, skb, state->sk, TCPSEAL_DROP_BYPASS);
 	return TCPSEAL_STOLEN;
 }

@@ -113,8 +113,8 @@ static bool held_link(struct tcpseal_hold *hold, struct tcpseal_held *h,
 }
 
 /* Who takes up room: a user of this host, or a host behind it */
-static u8 held_user(const struct tcpseal_hold *hold, struct sk_buff *skb,
-		    const struct tcpseal_held *h)
+static u8 held_user(const struct tcpseal_hold *hold,
+		    const struct sk_buff *skb, const struct tcpseal_held *h)
 {
 	const struct sock *sk = skb->sk ? sk_to_full_sk(skb->sk) : NULL;
 	u32 hash;

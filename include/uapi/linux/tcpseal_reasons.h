@@ -56,7 +56,7 @@
 	X(23, CHECKSUM, "checksum",					\
 	  "wrong TCP checksum in a segment to be sealed for others")	\
 	X(24, BYPASS, "bypass",						\
-	  "segment on a way past the hooks, in plain")	\
+	  "segment on a way past the hooks, in plain")			\
 	X(25, CRYPTO, "crypto",						\
 	  "the kernel crypto API failed for another reason")		\
 	X(26, ICMP_FORGED, "icmp-forged",				\
