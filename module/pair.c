@@ -21,6 +21,8 @@
 /* An event may get lost: it is repeated so often while the key is missing */
 #define ACQUIRE_REPEAT		(1 * HZ)
 #define ACQUIRE_REPEAT_PLAIN	(10 * HZ)
+/* The daemon's deadline for a handshake */
+#define HANDSHAKE		(6 * HZ)
 /* Sealing so long without an answer: has the peer lost its keys? */
 #define UNANSWERED		(10 * HZ)
 #define UNANSWERED_SPAN		(5 * HZ)
@@ -354,7 +356,8 @@ enum tcpseal_demand tcpseal_pair_demand(const struct tcpseal_pair *pair)
  * Until the first opened record the peer may not even have its key: it is
  * told by that very record. After it, only what was in flight is let in. The
  * other way round, the peer may send in plain as soon as it knows that both
- * modes allow it, which is before this end hears of that.
+ * modes allow it, which is before this end hears of that: while a handshake
+ * runs that said so, even if another one ends later.
  */
 bool tcpseal_pair_grace(const struct tcpseal_pair *pair)
 {
@@ -363,7 +366,7 @@ bool tcpseal_pair_grace(const struct tcpseal_pair *pair)
 
 	if (!link || READ_ONCE(link->pair_mode) == TCPSEAL_MODE_REQUIRE)
 		return false;
-	if (READ_ONCE(pair->yields))
+	if (time_before64(get_jiffies_64(), READ_ONCE(pair->yields_until)))
 		return true;
 	if (!READ_ONCE(pair->agreed))
 		return false;
@@ -372,6 +375,12 @@ bool tcpseal_pair_grace(const struct tcpseal_pair *pair)
 	end = READ_ONCE(pair->agreed_at) +
 	      msecs_to_jiffies(READ_ONCE(pair->tn->conf.grace_msecs));
 	return time_before64(get_jiffies_64(), end);
+}
+
+void tcpseal_pair_yield(struct tcpseal_pair *pair)
+{
+	lockdep_assert_held(&pair->tn->lock);
+	WRITE_ONCE(pair->yields_until, get_jiffies_64() + HANDSHAKE);
 }
 
 bool tcpseal_pair_acquire(struct tcpseal_pair *pair,

@@ -45,9 +45,9 @@ struct tcpseal_pair {
 	bool			peer_mode_known;
 	bool			agreed;		/* last handshake: sealed */
 	bool			refused;	/* last handshake: blocked */
-	bool			yields;		/* handshake running: plain */
 	/* jiffies64 of the first opened record, or the agreement */
 	u64			agreed_at;
+	u64			yields_until;	/* jiffies64 */
 	u64			sticky_since;	/* seconds since the Epoch */
 	u64			last_sealed;
 	unsigned long		backoff_until;	/* jiffies, 0 = none */
@@ -112,6 +112,8 @@ enum tcpseal_demand tcpseal_pair_demand(const struct tcpseal_pair *pair);
  * flight while it became sealed)? Never under require on this end.
  */
 bool tcpseal_pair_grace(const struct tcpseal_pair *pair);
+/* A handshake runs in which both modes agreed on plain. tn->lock. */
+void tcpseal_pair_yield(struct tcpseal_pair *pair);
 /*
  * Ask for a key: sets WANT, sends acquire-ntf unless one is out, in back-off,
  * or the link has manual keys. Softirq safe. Return: false while backing off

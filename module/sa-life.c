@@ -103,24 +103,6 @@ static void tombstone_begin(struct tcpseal_sa *sa, enum tcpseal_removal how)
 	tombstone_end(oldest);
 }
 
-/*
- * A sending SA that still waits carries what its handshake agreed on, and the
- * peer may act on that before this end does.
- */
-static void pair_look_yields(struct tcpseal_pair *pair)
-{
-	const struct tcpseal_sa *sa;
-	bool yields = false;
-
-	list_for_each_entry(sa, &pair->sas, pair_node)
-		if (sa->dir == TCPSEAL_DIR_OUT &&
-		    sa->state == TCPSEAL_SA_STATE_NEXT &&
-		    tcpseal_matrix(sa->mode_local, sa->mode_peer) ==
-		    TCPSEAL_MAY_PLAIN)
-			yields = true;
-	WRITE_ONCE(pair->yields, yields);
-}
-
 /**
  * tcpseal_sa_remove() - an SA stops working
  * @sa: any that is live
@@ -144,7 +126,6 @@ void tcpseal_sa_remove(struct tcpseal_sa *sa, enum tcpseal_removal how)
 		return;
 	sa_fold(sa);
 	list_del_init(&sa->pair_node);
-	pair_look_yields(pair);
 	atomic_dec(&tn->nr_sas);
 	set_state(sa, TCPSEAL_SA_STATE_TOMBSTONE);
 	if (sa->dir == TCPSEAL_DIR_IN) {
@@ -179,7 +160,6 @@ static void tx_install(struct tcpseal_sa *sa)
 		if (other->dir == TCPSEAL_DIR_OUT && other->id < sa->id)
 			tcpseal_sa_remove(other, TCPSEAL_REMOVE_DRAINED);
 	tcpseal_pair_update(pair);
-	pair_look_yields(pair);
 }
 
 int tcpseal_sa_activate(struct tcpseal_pair *pair, u64 generation)
@@ -460,7 +440,9 @@ int tcpseal_sa_add(struct tcpseal_net *tn, struct tcpseal_sa_req *req,
 	if (err)
 		return err;
 	sa_make_room(pair, sa->dir);
-	pair_look_yields(pair);
+	if (sa->flags & TCPSEAL_SA_FLAG_PENDING &&
+	    tcpseal_matrix(sa->mode_local, sa->mode_peer) == TCPSEAL_MAY_PLAIN)
+		tcpseal_pair_yield(pair);
 	if (sa->dir == TCPSEAL_DIR_OUT &&
 	    (!(sa->flags & TCPSEAL_SA_FLAG_PENDING) ||
 	     rx_is_current(pair, sa->generation)))

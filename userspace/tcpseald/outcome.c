@@ -66,9 +66,12 @@ static void settle_sealed(struct pair *pair, const struct session *s,
 	pair->judging = false;
 	pair->failures = 0;
 	pair->not_before = 0;
-	pair->generation = s->generation;
-	pairs_told(pair, link, s->mode_local);
-	pair->mode_peer = s->mode_peer;
+	/* Of two at once the one that installed its keys later counts */
+	if (s->generation > pair->generation) {
+		pair->generation = s->generation;
+		pairs_told(pair, link, s->mode_local);
+		pair->mode_peer = s->mode_peer;
+	}
 	if (pair->complained)
 		pairs_set_reason(pair, "", s->mode_peer, 0);
 	/* The kernel asks in time; this is for an event that was lost */
