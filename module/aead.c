@@ -266,23 +266,29 @@ int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
 }
 
 /* Which cipher can be used here does not change while BH is off. */
-static void job_cipher(struct tcpseal_job *job)
+static int job_cipher(struct tcpseal_job *job)
 {
 	struct crypto_aead *tfm = tcpseal_key_tfm(job->sa->key,
 						  job->must_sync);
 
+	if (unlikely(!tfm))
+		return -ENOMEM;
 	aead_request_set_tfm(&job->req, tfm);
 	if (unlikely(tcpseal_key_is_slow(job->sa->key, tfm)))
 		tcpseal_note(job->tn, TCPSEAL_NOTE_SYNC_CIPHER,
 			     job->nr - job->cur);
+	return 0;
 }
 
 /* Returns 0 when through (job->err set or not), or -EINPROGRESS. */
 static int job_loop(struct tcpseal_job *job)
 {
-	int err;
+	int err = job_cipher(job);
 
-	job_cipher(job);
+	if (unlikely(err)) {
+		job->err = err;
+		return 0;
+	}
 	while (job->cur < job->nr) {
 		err = job->ops->next(job);
 		if (err == -EALREADY) {

@@ -13,17 +13,31 @@
 #include <linux/unaligned.h>
 #include "key.h"
 
+#define SYNC_RETRY	HZ
+
 /*
  * @fast is what the crypto API prefers. On x86 it may be a wrapper that is
  * marked asynchronous because it queues to cryptd where SIMD registers cannot
  * be used; @sync, the same key in a synchronous cipher, serves those moments
- * at once, so that in practice nothing is queued.
+ * at once, so that in practice nothing is queued. Its tables are large, and
+ * most keys of a host are idle: it comes with the first packet, and until then
+ * the raw key stays here.
  */
 struct tcpseal_key {
 	struct crypto_aead	*fast;
-	struct crypto_aead	*sync;		/* NULL: @fast is synchronous */
+	struct crypto_aead	*sync;		/* NULL: not yet, or never */
+	bool			async;		/* is @fast? */
+	unsigned int		reqsize;	/* for either of them */
+	unsigned long		asked;		/* bit 0: for @sync */
+	struct delayed_work	sync_work;
 	u8			iv[TCPSEAL_IV_LEN];
+	u8			raw[32];	/* wiped when @sync has it */
+	unsigned int		raw_len;
 };
+
+static unsigned int sync_reqsize;
+/* Somebody could not wait for @sync: new keys have it from the start */
+static bool sync_early;
 
 static struct crypto_aead *cipher_alloc(const char *name, u32 mask,
 					const u8 *key, unsigned int keylen)
@@ -66,8 +80,11 @@ void tcpseal_key_warm_up(void)
 
 	for (i = 0; i < ARRAY_SIZE(masks); i++) {
 		tfm = crypto_alloc_aead("gcm(aes)", 0, masks[i]);
-		if (!IS_ERR(tfm))
-			crypto_free_aead(tfm);
+		if (IS_ERR(tfm))
+			continue;
+		if (masks[i])
+			sync_reqsize = crypto_aead_reqsize(tfm);
+		crypto_free_aead(tfm);
 	}
 }
 
@@ -85,6 +102,35 @@ bool tcpseal_key_driver_ok(const char *name)
 		return false;
 	crypto_free_aead(tfm);
 	return true;
+}
+
+/* Return: false if it should be tried again. */
+static bool sync_alloc(struct tcpseal_key *key)
+{
+	struct crypto_aead *tfm = cipher_alloc("gcm(aes)", CRYPTO_ALG_ASYNC,
+					       key->raw, key->raw_len);
+
+	if (IS_ERR(tfm))
+		return false;
+	if (crypto_aead_reqsize(tfm) > key->reqsize) {
+		/* another one than at init; jobs have no room for it */
+		WRITE_ONCE(sync_reqsize, crypto_aead_reqsize(tfm));
+		crypto_free_aead(tfm);
+		return true;
+	}
+	/* pairs with tcpseal_key_tfm() */
+	smp_store_release(&key->sync, tfm);
+	memzero_explicit(key->raw, sizeof(key->raw));
+	return true;
+}
+
+static void sync_work(struct work_struct *work)
+{
+	struct tcpseal_key *key = container_of(to_delayed_work(work),
+					       struct tcpseal_key, sync_work);
+
+	if (!sync_alloc(key))
+		queue_delayed_work(tcpseal_wq, &key->sync_work, SYNC_RETRY);
 }
 
 /**
@@ -123,19 +169,18 @@ struct tcpseal_key *tcpseal_key_alloc(enum tcpseal_aead aead,
 		NL_SET_ERR_MSG(extack, "kernel crypto API has no such AEAD");
 		goto err_free;
 	}
-	if (crypto_aead_alg(k->fast)->base.cra_flags & CRYPTO_ALG_ASYNC) {
-		k->sync = cipher_alloc("gcm(aes)", CRYPTO_ALG_ASYNC, key,
-				       keylen);
-		if (IS_ERR(k->sync)) {
-			err = PTR_ERR(k->sync);
-			NL_SET_ERR_MSG(extack, "no synchronous gcm(aes)");
-			goto err_fast;
-		}
-	}
+	k->reqsize = crypto_aead_reqsize(k->fast);
+	k->async = crypto_aead_alg(k->fast)->base.cra_flags & CRYPTO_ALG_ASYNC;
+	if (!k->async)
+		return k;
+	INIT_DELAYED_WORK(&k->sync_work, sync_work);
+	k->reqsize = max(k->reqsize, READ_ONCE(sync_reqsize));
+	memcpy(k->raw, key, keylen);
+	k->raw_len = keylen;
+	if (READ_ONCE(sync_early))
+		sync_alloc(k);
 	return k;
 
-err_fast:
-	crypto_free_aead(k->fast);
 err_free:
 	kfree_sensitive(k);
 	return ERR_PTR(err);
@@ -150,10 +195,18 @@ err_free:
 void tcpseal_key_free(struct tcpseal_key *key)
 {
 	might_sleep();
+	if (key->async)
+		cancel_delayed_work_sync(&key->sync_work);
 	if (key->sync)
 		crypto_free_aead(key->sync);
 	crypto_free_aead(key->fast);
 	kfree_sensitive(key);
+}
+
+static noinline void sync_ask(struct tcpseal_key *key)
+{
+	if (!test_and_set_bit(0, &key->asked))
+		queue_delayed_work(tcpseal_wq, &key->sync_work, 0);
 }
 
 /**
@@ -162,12 +215,24 @@ void tcpseal_key_free(struct tcpseal_key *key)
  * @must_sync: the caller cannot wait for a completion
  *
  * Context: BH off, so that the answer stays right until the request is made.
+ * Return: the cipher, or NULL if @must_sync and there is none yet.
  */
 struct crypto_aead *tcpseal_key_tfm(struct tcpseal_key *key, bool must_sync)
 {
-	if (key->sync && (must_sync || !crypto_simd_usable()))
-		return key->sync;
-	return key->fast;
+	struct crypto_aead *sync;
+
+	if (!key->async)
+		return key->fast;
+	/* pairs with sync_alloc() */
+	sync = smp_load_acquire(&key->sync);
+	if (unlikely(!sync)) {
+		sync_ask(key);
+		if (!must_sync)
+			return key->fast;
+		WRITE_ONCE(sync_early, true);
+		return NULL;
+	}
+	return must_sync || !crypto_simd_usable() ? sync : key->fast;
 }
 
 /**
@@ -178,7 +243,7 @@ struct crypto_aead *tcpseal_key_tfm(struct tcpseal_key *key, bool must_sync)
 bool tcpseal_key_is_slow(const struct tcpseal_key *key,
 			 const struct crypto_aead *tfm)
 {
-	return tfm == key->sync;
+	return tfm != key->fast;
 }
 
 /**
@@ -187,11 +252,7 @@ bool tcpseal_key_is_slow(const struct tcpseal_key *key,
  */
 unsigned int tcpseal_key_reqsize(const struct tcpseal_key *key)
 {
-	unsigned int size = crypto_aead_reqsize(key->fast);
-
-	if (key->sync)
-		size = max(size, crypto_aead_reqsize(key->sync));
-	return size;
+	return key->reqsize;
 }
 
 /**
@@ -213,16 +274,18 @@ void tcpseal_key_nonce(const struct tcpseal_key *key, u8 lane, u64 counter,
 /**
  * tcpseal_key_driver() - which code encrypts, for people
  * @key: the key
- * @buf: gets "driver" or "driver + synchronous driver"
+ * @buf: gets "driver", or "driver + synchronous driver" once that is there
  * @len: size of @buf
  */
 void tcpseal_key_driver(const struct tcpseal_key *key, char *buf, size_t len)
 {
 	const char *fast = crypto_aead_alg(key->fast)->base.cra_driver_name;
+	/* pairs with sync_alloc() */
+	struct crypto_aead *sync = smp_load_acquire(&key->sync);
 
-	if (key->sync)
+	if (sync)
 		scnprintf(buf, len, "%s + %s", fast,
-			  crypto_aead_alg(key->sync)->base.cra_driver_name);
+			  crypto_aead_alg(sync)->base.cra_driver_name);
 	else
 		scnprintf(buf, len, "%s", fast);
 }

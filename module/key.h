@@ -30,7 +30,10 @@ struct tcpseal_key *tcpseal_key_alloc(enum tcpseal_aead aead,
 				      struct netlink_ext_ack *extack);
 /* Wipe and free. Process context, may sleep: callers use a work item. */
 void tcpseal_key_free(struct tcpseal_key *key);
-/* The cipher for this CPU now: SIMD if usable, else the synchronous one. */
+/*
+ * The cipher for this CPU now: SIMD if usable, else the synchronous one. NULL
+ * if @must_sync and that is not there yet. BH off.
+ */
 struct crypto_aead *tcpseal_key_tfm(struct tcpseal_key *key, bool must_sync);
 bool tcpseal_key_is_slow(const struct tcpseal_key *key,
 			 const struct crypto_aead *tfm);
@@ -39,7 +42,7 @@ unsigned int tcpseal_key_reqsize(const struct tcpseal_key *key);
 /* Nonce of (lane, counter) into TCPSEAL_IV_LEN bytes. */
 void tcpseal_key_nonce(const struct tcpseal_key *key, u8 lane, u64 counter,
 		       u8 *nonce);
-/* "driver" or "driver + driver of the synchronous one" for status. */
+/* "driver", or "driver + driver of the synchronous one" when that is there. */
 void tcpseal_key_driver(const struct tcpseal_key *key, char *buf, size_t len);
 /*
  * Same key used before in this namespace since load, in either direction?

@@ -34,26 +34,43 @@ static u64 get_deadline(const struct nlattr *attr)
 	       (u64)nla_get_u32(attr) * NSEC_PER_SEC : 0;
 }
 
-static void get_string(const struct nlattr *attr, char *to, size_t len)
+/* A copy at @at, which moves on behind it. */
+static const char *get_string(const struct nlattr *attr, char **at)
 {
+	char *to = *at;
+
 	if (attr)
-		nla_strscpy(to, attr, len);
+		nla_strscpy(to, attr, nla_len(attr) + 1);
+	*at += strlen(to) + 1;
+	return to;
 }
 
-static void get_info(struct nlattr **attrs, struct tcpseal_sa_info *to)
+static struct tcpseal_sa_info *get_info(struct nlattr **attrs)
 {
+	static const int strings[] = {
+		TCPSEAL_A_SA_CERT_SERIAL, TCPSEAL_A_SA_CERT_ISSUER,
+		TCPSEAL_A_SA_CERT_NAME, TCPSEAL_A_SA_KEX,
+	};
 	const struct nlattr *print = attrs[TCPSEAL_A_SA_CERT_FINGERPRINT];
+	struct tcpseal_sa_info *to;
+	unsigned int i, len = 0;
+	char *at;
 
+	for (i = 0; i < ARRAY_SIZE(strings); i++)
+		len += 1 + (attrs[strings[i]] ? nla_len(attrs[strings[i]]) : 0);
+	to = kzalloc(struct_size(to, text, len), GFP_KERNEL_ACCOUNT);
+	if (!to)
+		return NULL;
 	to->has_fingerprint = print;
 	if (print)
 		memcpy(to->fingerprint, nla_data(print),
 		       sizeof(to->fingerprint));
-	get_string(attrs[TCPSEAL_A_SA_CERT_SERIAL], to->serial,
-		   sizeof(to->serial));
-	get_string(attrs[TCPSEAL_A_SA_CERT_ISSUER], to->issuer,
-		   sizeof(to->issuer));
-	get_string(attrs[TCPSEAL_A_SA_CERT_NAME], to->name, sizeof(to->name));
-	get_string(attrs[TCPSEAL_A_SA_KEX], to->kex, sizeof(to->kex));
+	at = to->text;
+	to->serial = get_string(attrs[TCPSEAL_A_SA_CERT_SERIAL], &at);
+	to->issuer = get_string(attrs[TCPSEAL_A_SA_CERT_ISSUER], &at);
+	to->name = get_string(attrs[TCPSEAL_A_SA_CERT_NAME], &at);
+	to->kex = get_string(attrs[TCPSEAL_A_SA_KEX], &at);
+	return to;
 }
 
 static int get_sa(struct genl_info *info, struct tcpseal_sa_req *req)
@@ -93,7 +110,11 @@ static int get_sa(struct genl_info *info, struct tcpseal_sa_req *req)
 	sa->soft_at = get_deadline(attrs[TCPSEAL_A_SA_SOFT_SECS]);
 	sa->hard_at = get_deadline(attrs[TCPSEAL_A_SA_HARD_SECS]);
 	sa->idle_secs = get_u32(attrs[TCPSEAL_A_SA_IDLE_SECS]);
-	get_info(attrs, sa->info);
+	sa->info = get_info(attrs);
+	if (!sa->info) {
+		NL_SET_ERR_MSG(info->extack, "no memory for the SA");
+		return -ENOMEM;
+	}
 	return 0;
 }
 

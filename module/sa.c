@@ -239,11 +239,6 @@ struct tcpseal_sa *tcpseal_sa_alloc(struct tcpseal_net *tn)
 	sa = kzalloc(sizeof(*sa), GFP_KERNEL_ACCOUNT);
 	if (!sa)
 		return NULL;
-	sa->info = kzalloc(sizeof(*sa->info), GFP_KERNEL_ACCOUNT);
-	if (!sa->info) {
-		kfree(sa);
-		return NULL;
-	}
 	sa->tn = tn;
 	sa->lanes = TCPSEAL_LANES;
 	sa->state = TCPSEAL_SA_STATE_NEXT;

@@ -7,11 +7,12 @@
 #include "lane.h"
 #include "pair.h"
 
-/* What the daemon told about the peer; only shown. */
+/* What the daemon told about the peer; only shown. Perhaps "", never NULL. */
 struct tcpseal_sa_info {
-	u8	fingerprint[32];
-	bool	has_fingerprint;
-	char	serial[64], issuer[256], name[128], kex[32];
+	const char	*serial, *issuer, *name, *kex;	/* in @text */
+	bool		has_fingerprint;
+	u8		fingerprint[32];
+	char		text[];
 };
 
 /* sa->bits */
