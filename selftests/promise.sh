@@ -334,6 +334,10 @@ rows_out()
 	done
 	check "IPv$family: TCP out, sealed: a record" out sealed syn
 	check "IPv$family: TCP out, sealed: nothing plain" tap_is out plain 0
+	must busywait 5000 none_held
+	must seal_b conf set hold-user 2
+	check "IPv$family: a user who uses up his share of the queue leaves others theirs" user_share
+	must seal_b conf set hold-user 4096
 	check "IPv$family: fragments out of a raw socket, sealed: nothing plain" fragments_out
 	check "IPv$family: TCP out, required without a key: held, dropped, the socket told" \
 		error_said nokey drop.hold-timeout
@@ -341,6 +345,34 @@ rows_out()
 		error_said manual drop.no-key,drop.hold-timeout
 	check "IPv$family: TCP out, required without a key: nothing leaves" nothing_out nokey
 	check "IPv$family: TCP out, required without a manual key: nothing leaves" nothing_out manual
+}
+
+# Two segments of a user may wait. His third is refused, root's first is not.
+user_share()
+{
+	local status=1 pids=()
+	snap share
+	on_b setpriv --reuid 65534 --clear-groups timeout $((20 * SLOW)) "$TOOLS/tcp_pat" \
+		client "$(peer_of nokey)" -n 3 >/dev/null 2>&1 &
+	pids+=($!)
+	if slowwait 5 has_grown B share drop.hold-full && is "$(held_now)" 2; then
+		connect nokey &
+		pids+=($!)
+		slowwait 5 three_held && status=0
+	fi
+	[ "$status" = 0 ] || echo "held: $(held_now); B counts:" "$(growth B share)"
+	wait "${pids[@]}"
+	return "$status"
+}
+
+held_now()
+{
+	seal_b -j peer show | jq 'map(.held // 0) | add'
+}
+
+three_held()
+{
+	[ "$(held_now)" = 3 ]
 }
 
 # A raw socket of B's own that sends fragments, to a peer that must be sealed
@@ -364,8 +396,8 @@ limits()
 	expect "record of an expired SA" refused drop.expired,drop.tombstone good expired
 	must seal_b link add "$local_net" "${!a}/$([ "$family" = 4 ] && echo 32 || echo 128)" mode require keys manual
 	must add_links "$A" A B require keys manual
-	SPI_AB=$(random_spi) KEY_AB=$(hex 32) IV_AB=$(hex 12)
-	SPI_BA=$(random_spi) KEY_BA=$(hex 32) IV_BA=$(hex 12)
+	new_key _AB
+	new_key _BA
 	must seal_b sa add dir in local "$b" peer "${!a}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB"
 	must seal_a sa add dir in local "${!a}" peer "$b" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA"
 	must seal_b sa add dir out local "$b" peer "${!a}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA"

@@ -56,7 +56,7 @@ streams_judged()
 ends_or_moves()
 {
 	local had
-	had=$(stream_bytes "$1")
+	stream_bytes "$1" had
 	slowwait 20 ended_or_beyond "$1" "$had" && return
 	echo "stream $1 neither ends nor goes on from $had bytes"
 	return 1
@@ -117,14 +117,14 @@ expire()
 	link_both require keys manual || return
 	for f in 4 6; do
 		local a=A$f b=B$f
-		SPI_AB=$(random_spi) KEY_AB=$(hex 32) IV_AB=$(hex 12)
-		SPI_BA=$(random_spi) KEY_BA=$(hex 32) IV_BA=$(hex 12)
+		new_key _AB
+		new_key _BA
 		seal_b sa add dir in local "${!b}" peer "${!a}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" hard-secs $((3 * SLOW)) &&
 			seal_a sa add dir in local "${!a}" peer "${!b}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA" &&
 			seal_a sa add dir out local "${!a}" peer "${!b}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" &&
 			seal_b sa add dir out local "${!b}" peer "${!a}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA" hard-secs $((3 * SLOW)) || return
 		local address=B$f
-		stream "talk$f" "$A" "${!address}" -n $((STREAMS / 2)) -i 30 -A
+		stream "talk$f" "$A" "${!address}" -n $((STREAMS / 2)) -i 30 -A 5
 		stream_moves "talk$f" || return
 	done
 }

@@ -125,8 +125,9 @@ streams_to()
 	for family in 4 6; do
 		address=$1$family
 		connects "${!address}" || return
-		stream "talk$1$family" "$A" "${!address}" -n 2 -i 100 -T 60
-		stream "idle$1$family" "$A" "${!address}" -n 2 -i 10000000 -T 60
+		# one that waits for an answer finds out by its keep-alives
+		stream "talk$1$family" "$A" "${!address}" -i 100 -T 60 -A 60
+		stream "idle$1$family" "$A" "${!address}" -i 10000000 -T 60
 	done
 	for family in 4 6; do
 		stream_moves "talk$1$family" && stream_beyond "idle$1$family" 0 || return
@@ -138,19 +139,26 @@ kick()
 	kill -USR1 "$(cat "$TMP/stream-$1.pid")"
 }
 
-reset_by_peer()
+# ends_by STREAM ERROR: what its program sees
+ends_by()
 {
 	slowwait 30 stream_ended "$1" || {
 		echo "stream $1 does not end"
 		return 1
 	}
-	stream_is "$1" '.error == 2 and .corrupt == 0 and (.why | contains("Connection reset by peer"))'
+	stream_is "$1" ".error == 1 and .corrupt == 0 and (.why | contains(\"$2\"))"
+}
+
+# A connection to it ends by an error, before TCP has tried for long
+unreachable()
+{
+	! pat "$A" "$1" -T 30 >/dev/null && pat_is '.why | contains("No route to host")'
 }
 
 # rebooted TEXT HOST OLD-SPI4 OLD-SPI6: it is on the network again just now
 rebooted()
 {
-	local text=$1 host=$2 limit=$((SEALED_MS + SLOW_MS)) family address
+	local text=$1 host=$2 limit=$((SEALED_MS + 2 * SLOW_MS)) family address
 	kick "idle${host}4"
 	kick "idle${host}6"
 	check "$text: sealed again" sealed_again "$host" "$3" "$4"
@@ -159,7 +167,7 @@ rebooted()
 	check "$text: at most 2 s after the first segment, IPv6" at_most "$TOOK6" $limit
 	for family in 4 6; do
 		check "$text: the application sees its old connection reset, IPv$family" \
-			reset_by_peer "idle$host$family"
+			ends_by "idle$host$family" "Connection reset by peer"
 		address=$host$family
 		check "$text: new connections work, IPv$family" pat "$A" "${!address}" -u 20000 -d 20000
 	done
@@ -223,7 +231,8 @@ key_changed()
 }
 
 # A handshake that waits for nothing. On an emulated machine it is all arithmetic,
-# and the time that it takes there is granted to others: SLOW_MS.
+# and the time that it takes there is granted to others: SLOW_MS, for each of the
+# two families that share the processor.
 rekeyed()
 {
 	local old begun
@@ -319,7 +328,7 @@ ktap_print_msg "B was away for $(($(now_ms) - went)) ms"
 rebooted "B rebooted" B "$spi_b4" "$spi_b6"
 for family in 4 6; do
 	check "B rebooted: streams that had never paused are reset, IPv$family" \
-		reset_by_peer "talkB$family"
+		ends_by "talkB$family" "Connection reset by peer"
 done
 check "B remembers its peers" slowwait 10 remembers B
 
@@ -342,4 +351,20 @@ check "C was away for long enough" at_least $away $DOWNTIME
 tap_stop ra
 check "all that passed was sealed, the control connections aside" all_sealed ra
 check "resets among it" tap_some ra rst
+
+# B's links go while its daemon is down. B's kernel ends the connections that it
+# sees; A's goes on to seal for nobody, finds out, and new programs are told
+must streams_to B
+must daemon_stop B KILL
+must seal_b link flush --force --weaken
+conf_for B </dev/null
+must started B
+for family in 4 6; do
+	check "B's links are gone: A's connections are reset, IPv$family" \
+		ends_by "talkB$family" "Connection reset by peer"
+	address=B$family
+	check "B's links are gone: nobody seals in vain for ever, IPv$family" \
+		unreachable "${!address}"
+	check "and the pair is blocked, IPv$family" slowwait 10 peer_is A "${!address}" state blocked
+done
 ktap_finished

@@ -30,12 +30,14 @@ static noinline void fault_return(void)
 	asm volatile("");
 }
 
-/* Races only make it fail once more or less. */
+/* Of two processors at once one fails. */
 static int fault_hit(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (!READ_ONCE(left) || !READ_ONCE(every) || atomic_inc_return(&calls) % READ_ONCE(every))
+	unsigned int one_of = READ_ONCE(every), now = READ_ONCE(left);
+
+	if (!now || !one_of || atomic_inc_return(&calls) % one_of ||
+	    cmpxchg(&left, now, now - 1) != now)
 		return 0;
-	WRITE_ONCE(left, left - 1);
 	WRITE_ONCE(hits, hits + 1);
 	regs_set_return_value(regs, result);
 	instruction_pointer_set(regs, (unsigned long)fault_return);

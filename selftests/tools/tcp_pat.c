@@ -105,7 +105,8 @@ static struct {
 	uint64_t up, down, seed;
 	uint32_t chunk;
 	enum mode mode;
-	bool fastopen, background, reset, alive;
+	bool fastopen, background, reset;
+	int alive;		/* keep-alives until it is over */
 } opt = {
 	.port = "5001", .flows = 1, .timeout = 60, .size = 64, .chunk = BUF,
 	.seed = 1,
@@ -513,7 +514,7 @@ static void nodelay(int fd)
 static void set_end(int fd)
 {
 	struct linger linger = { .l_onoff = 1 };
-	int one = 1, idle = 5, interval = 1, count = 5;
+	int one = 1, idle = 5, interval = 1;
 
 	if (opt.reset)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
@@ -522,7 +523,7 @@ static void set_end(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &opt.alive, sizeof(opt.alive));
 }
 
 static void set_md5(int fd, const char *address)
@@ -968,7 +969,7 @@ static int usage(void)
 	      "  -T SEC       without progress is a stall (60)\n"
 	      "  -B BYTES     SO_SNDBUF             -M BYTES    TCP_MAXSEG\n"
 	      "  -F           TCP fast open         -R          close by RST\n"
-	      "  -A           keep-alives, within seconds\n"
+	      "  -A COUNT     keep-alives: after 5 s, one a second, so many\n"
 	      "  -k KEY       TCP-MD5; a server wants -P PEER\n"
 	      "  -D           to the background     -q PIDFILE\n"
 	      "  -o FILE      result, JSON          -S FILE     bytes moved so far\n",
@@ -994,7 +995,7 @@ int main(int argc, char **argv)
 	int c;
 
 	optind = 2;
-	while ((c = getopt(argc, argv, "p:b:n:s:u:d:m:f:w:r:i:z:t:T:B:M:FRAk:P:Dq:o:S:")) >= 0) {
+	while ((c = getopt(argc, argv, "p:b:n:s:u:d:m:f:w:r:i:z:t:T:B:M:FRA:k:P:Dq:o:S:")) >= 0) {
 		switch (c) {
 		case 'p': opt.port = optarg; break;
 		case 'b': opt.bind = optarg; break;
@@ -1014,7 +1015,7 @@ int main(int argc, char **argv)
 		case 'M': opt.mss = atoi(optarg); break;
 		case 'F': opt.fastopen = true; break;
 		case 'R': opt.reset = true; break;
-		case 'A': opt.alive = true; break;
+		case 'A': opt.alive = atoi(optarg); break;
 		case 'k': opt.md5 = optarg; break;
 		case 'P': opt.peer = optarg; break;
 		case 'D': opt.background = true; break;
