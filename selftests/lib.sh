@@ -175,10 +175,22 @@ contains()
 # Waiting
 #
 
+# answer VALUE [VAR]: a subshell is a process, too, so what is asked often answers
+# in a variable
+answer()
+{
+	if [ -n "${2:-}" ]; then
+		printf -v "$2" %s "$1"
+	else
+		echo "$1"
+	fi
+}
+
+# now_ms [VAR]
 now_ms()
 {
 	local t=$EPOCHREALTIME
-	echo $((${t/[.,]/} / 1000))
+	answer $((${t/[.,]/} / 1000)) "$@"
 }
 
 # nap SEC: as sleep, without a process. A pipe that nobody writes to never ends.
@@ -192,10 +204,13 @@ nap()
 # busywait MS COMMAND...: until COMMAND succeeds, at most MS (more if SLOW)
 busywait()
 {
-	local end=$(($(now_ms) + $1 * SLOW))
+	local busy_now busy_end
+	now_ms busy_end
+	busy_end=$((busy_end + $1 * SLOW))
 	shift
 	until "$@"; do
-		[ "$(now_ms)" -lt $end ] || return 1
+		now_ms busy_now
+		[ "$busy_now" -lt $busy_end ] || return 1
 		nap 0.05
 	done
 }
@@ -425,6 +440,7 @@ flush_both()
 	must seal_b link flush --force --weaken
 }
 
+# hex BYTES [VAR]
 hex()
 {
 	local part all=''
@@ -432,13 +448,21 @@ hex()
 		printf -v part '%08x' "$SRANDOM"
 		all+=$part
 	done
-	echo "${all:0:2 * $1}"
+	answer "${all:0:2 * $1}" "${2:-}"
 }
 
-# An SPI that is neither 0 nor negative
+# random_spi [VAR]: neither 0 nor negative
 random_spi()
 {
-	echo $((0x$(hex 4) % 2147483647 + 1))
+	answer $((SRANDOM % 2147483647 + 1)) "$@"
+}
+
+# new_key [SUFFIX]: leaves SPI, KEY and IV
+new_key()
+{
+	random_spi "SPI$1"
+	hex 32 "KEY$1"
+	hex 12 "IV$1"
 }
 
 # sa_oneway NS-SENDER ADDRESS NS-RECEIVER ADDRESS [WORDS...]: one direction of
@@ -447,7 +471,7 @@ sa_oneway()
 {
 	local from=$1 src=$2 to=$3 dst=$4
 	shift 4
-	SPI=$(random_spi) KEY=$(hex 32) IV=$(hex 12)
+	new_key ""
 	seal "$to" sa add dir in local "$dst" peer "$src" spi "$SPI" key "$KEY" iv "$IV" "$@" &&
 		seal "$from" sa add dir out local "$src" peer "$dst" spi "$SPI" key "$KEY" iv "$IV" "$@"
 }
@@ -459,8 +483,8 @@ sa_both()
 	local a=A$1 b=B$1
 	shift
 	# both receivers before any sender
-	SPI_AB=$(random_spi) KEY_AB=$(hex 32) IV_AB=$(hex 12)
-	SPI_BA=$(random_spi) KEY_BA=$(hex 32) IV_BA=$(hex 12)
+	new_key _AB
+	new_key _BA
 	seal_b sa add dir in local "${!b}" peer "${!a}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" "$@" &&
 		seal_a sa add dir in local "${!a}" peer "${!b}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA" "$@" &&
 		seal_a sa add dir out local "${!a}" peer "${!b}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" "$@" &&
@@ -480,8 +504,8 @@ sa_gateway()
 {
 	local a=A$1 b=B$1 any=0.0.0.0
 	[ "$1" = 4 ] || any=::
-	SPI_AB=$(random_spi) KEY_AB=$(hex 32) IV_AB=$(hex 12)
-	SPI_BA=$(random_spi) KEY_BA=$(hex 32) IV_BA=$(hex 12)
+	new_key _AB
+	new_key _BA
 	seal_b sa add dir in local $any peer "${!a}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" &&
 		seal_a sa add dir in local "${!a}" peer "${!b}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA" &&
 		seal_a sa add dir out local "${!a}" peer "${!b}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" &&
@@ -796,24 +820,26 @@ stream()
 		"$@" 2>"$TMP/stream-$name.log"
 }
 
-# Bytes that a stream has moved so far
+# stream_bytes NAME VAR: that a stream has moved so far
 stream_bytes()
 {
-	local bytes=0
-	[ ! -e "$TMP/stream-$1.status" ] || read -r bytes <"$TMP/stream-$1.status"
-	echo "${bytes:-0}"
+	local bytes_read=0
+	[ ! -e "$TMP/stream-$1.status" ] || read -r bytes_read <"$TMP/stream-$1.status"
+	printf -v "$2" %s "${bytes_read:-0}"
 }
 
 stream_beyond()
 {
-	[ "$(stream_bytes "$1")" -gt "$2" ]
+	local have_now
+	stream_bytes "$1" have_now
+	[ "$have_now" -gt "$2" ]
 }
 
 # stream_moves NAME [SEC]: does it still carry bytes?
 stream_moves()
 {
 	local have
-	have=$(stream_bytes "$1")
+	stream_bytes "$1" have
 	slowwait "${2:-10}" stream_beyond "$1" "$have" && return
 	echo "stream $1 stays at $have bytes"
 	cat "$TMP/stream-$1.log" "$TMP/stream-$1.json" 2>/dev/null

@@ -35,9 +35,9 @@ within()
 want()
 {
 	case $1/$2 in
-	require/none | require/clear | none/require | clear/require) echo blocked ;;
-	require/* | */require | prefer/prefer) echo sealed ;;
-	*) echo plain ;;
+	require/none | require/clear | none/require | clear/require) WANT=blocked ;;
+	require/* | */require | prefer/prefer) WANT=sealed ;;
+	*) WANT=plain ;;
 	esac
 }
 
@@ -148,23 +148,15 @@ addresses_up()
 		cert_for B "$(IFS=,; echo "${REMOTE[*]:0:PAIRS}")"
 }
 
-prefix()
-{
-	case $1 in
-	*:*) echo "$1/128" ;;
-	*) echo "$1/32" ;;
-	esac
-}
-
 # link_line LOCAL REMOTE FROM TO: what an operator types to change the mode
 link_line()
 {
-	local link
-	link="$(prefix "$1") $(prefix "$2")"
+	local len=32
+	[[ $1 != *:* ]] || len=128
 	case $3/$4 in
 	0/0) ;;
-	*/0) echo "$TCPSEAL link del $link --force --weaken" ;;
-	*) echo "$TCPSEAL link add $link mode ${MODES[$4]} --force --weaken" ;;
+	*/0) echo "link del $1/$len $2/$len --force --weaken" ;;
+	*) echo "link add $1/$len $2/$len mode ${MODES[$4]} --force --weaken" ;;
 	esac
 }
 
@@ -179,7 +171,7 @@ apply()
 			link_line "${REMOTE[k]}" "${LOCAL[k]}" "$from" "$to"
 		fi
 	done >"$TMP/apply-$1"
-	on "${!1}" bash -e "$TMP/apply-$1"
+	seal "${!1}" -batch "$TMP/apply-$1"
 }
 
 # Where the pairs are now, for jq
@@ -187,9 +179,10 @@ cells()
 {
 	local k
 	for ((k = $1; k < $2; k++)); do
+		want "${MODES[AT_A[k]]}" "${MODES[AT_B[k]]}"
 		printf '{"k":"%s","local":"%s","remote":"%s","a":"%s","b":"%s","want":"%s","was":"%s/%s"}\n' \
 			$k "${LOCAL[k]}" "${REMOTE[k]}" "${MODES[AT_A[k]]}" "${MODES[AT_B[k]]}" \
-			"$(want "${MODES[AT_A[k]]}" "${MODES[AT_B[k]]}")" \
+			$WANT \
 			"${MODES[WAS_A[k]]}" "${MODES[WAS_B[k]]}"
 	done | jq -s . >"$TMP/cells.json"
 }
@@ -309,7 +302,7 @@ mark_streams()
 	local k
 	for ((k = 0; k < PAIRS; k++)); do
 		MARK[k]=-
-		[ ! -e "$TMP/stream-p$k.pid" ] || MARK[k]=$(stream_bytes p$k)
+		[ ! -e "$TMP/stream-p$k.pid" ] || stream_bytes p$k "MARK[$k]"
 	done
 }
 

@@ -53,9 +53,9 @@ load_module
 topo_up
 tap_start ra "$R" ra
 negotiated require "rotate time 1"
-serve "$B" -r 1000000
-stream bulk4 "$A" $B4 -n 2 -u 2000000000 -d 2000000000 -r 1000000
-stream bulk6 "$A" $B6 -n 2 -u 2000000000 -d 2000000000 -r 1000000
+serve "$B" -r 400000
+stream bulk4 "$A" $B4 -n 2 -u 2000000000 -d 2000000000 -r 400000
+stream bulk6 "$A" $B6 -n 2 -u 2000000000 -d 2000000000 -r 400000
 stream talk4 "$A" $B4 -n 2 -i 20
 stream talk6 "$A" $B6 -n 2 -i 20
 for name in bulk4 bulk6 talk4 talk6; do

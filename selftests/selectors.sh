@@ -39,7 +39,7 @@ sa_named()
 keys_of_c()
 {
 	local b=B$1 c=C$1
-	SPI=$(random_spi) KEY=$(hex 32) IV=$(hex 12)
+	new_key ""
 	sa_named 1 "${!b}" "${!c}" "$SPI" "$KEY" "$IV" c.example
 }
 
@@ -124,7 +124,7 @@ must seal_a link add $NET_A4 10.2.9.0/24 mode require via $B4 identity b keys ma
 must seal_a link add $NET_A6 fd00:2:9::/64 mode require via $B6 identity b keys manual
 for family in 4 6; do
 	a=A$family b=B$family d=D$family
-	SPI=$(random_spi) KEY=$(hex 32) IV=$(hex 12)
+	new_key ""
 	must seal_a sa add dir in local "${!a}" peer "${!b}" spi "$SPI" key "$KEY" iv "$IV"
 	check "IPv$family: the gateway speaks for a host behind it: opened" \
 		opened_by A record "${!d}" "${!a}" 1000000

@@ -51,8 +51,10 @@ commands_of()
 keys_up()
 {
 	local a=A$F b=B$F na=NET_A$F nb=NET_B$F ab ba
-	ab="spi $(random_spi) key $(hex 32) iv $(hex 12)"
-	ba="spi $(random_spi) key $(hex 32) iv $(hex 12)"
+	new_key _AB
+	new_key _BA
+	ab="spi $SPI_AB key $KEY_AB iv $IV_AB"
+	ba="spi $SPI_BA key $KEY_BA iv $IV_BA"
 	commands_of "$A" "${!a}" "${!b}" "${!na}" "${!nb}" "$ba" "$ab" &&
 		commands_of "$B" "${!b}" "${!a}" "${!nb}" "${!na}" "$ab" "$ba"
 }
@@ -70,9 +72,11 @@ load_up()
 
 load_down()
 {
+	local load
 	# what is still alive is of no interest any more
-	kill -KILL "$(cat "$TMP/load.pid")" 2>/dev/null
-	rm -f "$TMP/load.pid" "$TMP/stream-load.status"
+	read -r load <"$TMP/load.pid"
+	kill -KILL "$load" 2>/dev/null
+	rm -f "$TMP/stream-load.status"
 }
 
 rmmod_refused()
@@ -109,9 +113,12 @@ cut()
 # the names, then all that runs in them at one blow
 delete_hosts()
 {
+	local load serve
 	ip netns del "$B" && ip netns del "$A" || return
-	kill -KILL "$(cat "$TMP/load.pid")" "$(cat "$TMP/serve.pid")" 2>/dev/null
-	rm -f "$TMP/load.pid" "$TMP/serve.pid" "$TMP/stream-load.status"
+	read -r load <"$TMP/load.pid"
+	read -r serve <"$TMP/serve.pid"
+	kill -KILL "$load" "$serve" 2>/dev/null
+	rm -f "$TMP/stream-load.status"
 	namespaces=()
 	slowwait 20 no_namespace_left
 }
