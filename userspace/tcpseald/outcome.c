@@ -62,11 +62,18 @@ static void log_result(struct pair *pair, const struct session *s)
 static void settle_sealed(struct pair *pair, const struct session *s,
 			  const struct tcpseal_link *link)
 {
+	bool again;
+
 	pair->live = true;
 	pair->judging = false;
 	pair->failures = 0;
 	pair->not_before = 0;
-	/* Of two at once the one that installed its keys later counts */
+	/*
+	 * Of two at once the one that installed its keys later counts. That may
+	 * not be the one in which the peer spoke later: where it says another
+	 * mode than last time, one more handshake settles it.
+	 */
+	again = pair->told && s->mode_peer != pair->mode_peer;
 	if (s->generation > pair->generation) {
 		pair->generation = s->generation;
 		pairs_told(pair, link, s->mode_local);
@@ -76,7 +83,8 @@ static void settle_sealed(struct pair *pair, const struct session *s,
 		pairs_set_reason(pair, "", s->mode_peer, 0);
 	/* The kernel asks in time; this is for an event that was lost */
 	attempt_unplan(pair);
-	attempt_plan(pair, now_ms() + s->soft_secs * 1250ULL + 10000);
+	attempt_plan(pair, again ? now_ms() + 50 :
+				   now_ms() + s->soft_secs * 1250ULL + 10000);
 }
 
 static uint32_t up_to_secs(uint64_t ms)
