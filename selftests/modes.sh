@@ -31,7 +31,7 @@ within()
 	busywait $((STALL * 1000 / SLOW)) "$@"
 }
 
-# want MODE MODE: the matrix
+# want MODE MODE: the matrix; leaves WANT
 want()
 {
 	case $1/$2 in

@@ -158,7 +158,7 @@ unreachable()
 # rebooted TEXT HOST OLD-SPI4 OLD-SPI6: it is on the network again just now
 rebooted()
 {
-	local text=$1 host=$2 limit=$((SEALED_MS + 2 * SLOW_MS)) family address
+	local text=$1 host=$2 limit=$((SEALED_MS + SLOW_MS)) family address
 	kick "idle${host}4"
 	kick "idle${host}6"
 	check "$text: sealed again" sealed_again "$host" "$3" "$4"
@@ -231,8 +231,7 @@ key_changed()
 }
 
 # A handshake that waits for nothing. On an emulated machine it is all arithmetic,
-# and the time that it takes there is granted to others: SLOW_MS, for each of the
-# two families that share the processor.
+# and the time that it takes there is granted to others: SLOW_MS.
 rekeyed()
 {
 	local old begun

@@ -6,10 +6,7 @@
  * (its sending SA is pending) until the lower one has won, or failed.
  *
  * This is a matter of taste, not of safety: a key that is ever sent with is
- * one that the peer receives with. What is not a matter of taste are the modes
- * that they agreed on: where these differ one of the hosts was configured in
- * between, and the one that installed its keys later says what is so. The
- * kernel knows which that is.
+ * one that the peer receives with.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,7 +20,6 @@ struct flight {
 	bool held;			/* over, waits for a lower one */
 	uint64_t generation;
 	uint32_t tx_spi;
-	uint32_t mode_local, mode_peer;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -62,7 +58,7 @@ static bool lower_runs(const struct flight *flight)
 	return false;
 }
 
-bool flight_may_send(struct flight *flight, const struct session *s,
+bool flight_may_send(struct flight *flight, uint64_t generation,
 		     uint32_t tx_spi)
 {
 	bool go;
@@ -70,10 +66,8 @@ bool flight_may_send(struct flight *flight, const struct session *s,
 	pthread_mutex_lock(&lock);
 	go = flight->lower || !lower_runs(flight);
 	flight->held = !go;
-	flight->generation = s->generation;
+	flight->generation = generation;
 	flight->tx_spi = tx_spi;
-	flight->mode_local = s->mode_local;
-	flight->mode_peer = s->mode_peer;
 	pthread_mutex_unlock(&lock);
 	return go;
 }
@@ -103,13 +97,8 @@ static struct flight *take_held(const struct flight *winner)
 	return NULL;
 }
 
-static bool same_modes(const struct flight *a, const struct flight *b)
-{
-	return a->mode_local == b->mode_local && a->mode_peer == b->mode_peer;
-}
-
 void flight_leave(struct flight *flight, bool ok,
-		  void (*done)(bool needless, uint64_t generation, uint32_t tx_spi,
+		  void (*done)(bool won, uint64_t generation, uint32_t tx_spi,
 			       void *data), void *data)
 {
 	struct flight *held;
@@ -124,8 +113,7 @@ void flight_leave(struct flight *flight, bool ok,
 	unlink_flight(flight);
 	while ((held = take_held(flight))) {
 		pthread_mutex_unlock(&lock);
-		done(ok && same_modes(held, flight), held->generation,
-		     held->tx_spi, data);
+		done(ok, held->generation, held->tx_spi, data);
 		free(held);
 		pthread_mutex_lock(&lock);
 	}

@@ -210,35 +210,10 @@ static void remove_sa(struct run *r, uint32_t dir, uint32_t spi)
 		log_debug("removing SPI 0x%08x: %s", spi, tcpseal_error(r->ts));
 }
 
-/* Generations are numbers that rise in the order in which keys are installed */
-static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t last_generation;	/* under install_lock */
-
-/* Over restarts, too, as long as the clock does not go back */
-static uint64_t next_generation(void)
-{
-	struct timespec now;
-	uint64_t g;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	g = now.tv_sec * 1000000000ULL + now.tv_nsec;
-	last_generation = g > last_generation ? g : last_generation + 1;
-	return last_generation;
-}
-
-void keys_adopted(uint64_t generation)
-{
-	pthread_mutex_lock(&install_lock);
-	if (generation > last_generation)
-		last_generation = generation;
-	pthread_mutex_unlock(&install_lock);
-}
-
 static int install_both(struct run *r)
 {
 	int64_t own = ident_seconds_left(r->s->setup->ident);
 	int64_t hard = r->s->setup->conf->hard_secs;
-	int ret;
 
 	if (hard > r->theirs.hard_secs)
 		hard = r->theirs.hard_secs;
@@ -250,20 +225,32 @@ static int install_both(struct run *r)
 		return run_end(r, SESSION_REFUSED, "a certificate expires at once");
 	r->s->hard_secs = hard;
 	r->s->soft_secs = soft_secs(r->s, hard);
-	pthread_mutex_lock(&install_lock);
-	r->s->generation = next_generation();
-	ret = install_in(r);
-	if (!ret)
-		ret = install_out(r);
-	pthread_mutex_unlock(&install_lock);
-	if (ret)
+	if (install_in(r) || install_out(r))
 		return run_end(r, SESSION_FAILED, "the kernel refuses the key: %s",
 			   tcpseal_error(r->ts));
 	return 0;
 }
 
+/* Numbers that rise, also over restarts as long as the clock does */
+static uint64_t next_generation(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static uint64_t last;
+	struct timespec now;
+	uint64_t g;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	g = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	pthread_mutex_lock(&lock);
+	last = g > last ? g : last + 1;
+	g = last;
+	pthread_mutex_unlock(&lock);
+	return g;
+}
+
 int keys_begin(struct run *r)
 {
+	r->s->generation = next_generation();
 	r->flight = flight_enter(&r->s->local, &r->s->there,
 				 lower_here(r->s) == r->s->client);
 	return r->flight ? 0 : run_end(r, SESSION_FAILED, "out of memory");
@@ -281,7 +268,7 @@ int keys_use(struct run *r)
 	struct session *s = r->s;
 	int ret;
 
-	if (!flight_may_send(r->flight, s, r->theirs.spi))
+	if (!flight_may_send(r->flight, s->generation, r->theirs.spi))
 		return 0;
 	ret = tcpseal_sa_set(r->ts, &s->local, &s->there, s->generation);
 	if (!ret || ret == -ENOENT || ret == -EALREADY || ret == -EEXIST)
@@ -290,16 +277,13 @@ int keys_use(struct run *r)
 		   tcpseal_error(r->ts));
 }
 
-/*
- * A handshake that waited for this one: use its key after all, or never. The
- * kernel has removed it if it is the older one.
- */
-static void release_held(bool needless, uint64_t generation, uint32_t tx_spi,
+/* A handshake that waited for this one: use its key after all, or never */
+static void release_held(bool won, uint64_t generation, uint32_t tx_spi,
 			 void *data)
 {
 	struct run *r = data;
 
-	if (needless)
+	if (won)
 		remove_sa(r, TCPSEAL_DIR_OUT, tx_spi);
 	else
 		tcpseal_sa_set(r->ts, &r->s->local, &r->s->there, generation);

@@ -62,23 +62,20 @@ static void log_result(struct pair *pair, const struct session *s)
 static void settle_sealed(struct pair *pair, const struct session *s,
 			  const struct tcpseal_link *link)
 {
-	bool again;
+	/*
+	 * Of two handshakes at once each end may go by another one, and the
+	 * peer may have been configured in between. So where it says another
+	 * mode than last time one more follows.
+	 */
+	bool again = pair->told && s->mode_peer != pair->mode_peer;
 
 	pair->live = true;
 	pair->judging = false;
 	pair->failures = 0;
 	pair->not_before = 0;
-	/*
-	 * Of two at once the one that installed its keys later counts. That may
-	 * not be the one in which the peer spoke later: where it says another
-	 * mode than last time, one more handshake settles it.
-	 */
-	again = pair->told && s->mode_peer != pair->mode_peer;
-	if (s->generation > pair->generation) {
-		pair->generation = s->generation;
-		pairs_told(pair, link, s->mode_local);
-		pair->mode_peer = s->mode_peer;
-	}
+	pair->generation = s->generation;
+	pairs_told(pair, link, s->mode_local);
+	pair->mode_peer = s->mode_peer;
 	if (pair->complained)
 		pairs_set_reason(pair, "", s->mode_peer, 0);
 	/* The kernel asks in time; this is for an event that was lost */

@@ -171,7 +171,6 @@ static int adopt_sa(const struct tcpseal_sa *sa, void *data)
 	pair->told_mode = sa->mode_local;
 	pair->mode_peer = sa->mode_peer;
 	pair->generation = sa->generation;
-	keys_adopted(sa->generation);
 	when = sa->soft_secs * 1250ULL + 10000;
 	if (TCPSEAL_HAS(sa, SA_SOFT_SECS) && !sa->soft_secs)
 		when = random_u32() % 5000;

@@ -214,23 +214,19 @@ struct tcpseal_addr links_pair_local(const struct tcpseal_link *link,
 
 /* flight.c: handshakes of one pair that both ends opened at once */
 struct flight;
-struct session;
 
 struct flight *flight_enter(const struct tcpseal_addr *local,
 			    const struct tcpseal_addr *remote, bool lower);
 /* true: send with this handshake's key now; false: another one goes first */
-bool flight_may_send(struct flight *flight, const struct session *s,
+bool flight_may_send(struct flight *flight, uint64_t generation,
 		     uint32_t tx_spi);
 /*
- * The handshake is over. Calls done for each one that waited for it: needless
- * is false where that one must now be used after all.
+ * The handshake is over. Calls done for each one that waited for it: won is
+ * false where that one must now be used after all.
  */
 void flight_leave(struct flight *flight, bool ok,
-		  void (*done)(bool needless, uint64_t generation, uint32_t tx_spi,
+		  void (*done)(bool won, uint64_t generation, uint32_t tx_spi,
 			       void *data), void *data);
-
-/* keys.c: the kernel has keys of this number; later ones are higher */
-void keys_adopted(uint64_t generation);
 
 /* session.c: one handshake, in a worker */
 enum session_result {
