@@ -96,6 +96,11 @@ static bool is_listener(const struct tcpseal_ctrl *ctrl, const struct sock *sk)
 	return false;
 }
 
+bool tcpseal_ctrl_served(struct tcpseal_net *tn)
+{
+	return is_listener(tn->ctrl, NULL);
+}
+
 bool tcpseal_ctrl_has(struct tcpseal_net *tn, const struct sock *sk)
 {
 	struct tcpseal_ctrl *ctrl = tn->ctrl;

@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <net/inet_hashtables.h>
 #include <net/tcp.h>
+#include "ctrl.h"
 #include "hold.h"
 #include "segment.h"
 #include "stats.h"
@@ -335,6 +336,20 @@ void tcpseal_hold_fail(struct tcpseal_pair *pair, enum tcpseal_drop why,
 	held_drop(&list, why, err);
 }
 
+/*
+ * Does its socket learn that it waited in vain? Where a daemon sees to keys it
+ * is for that to say so: it may have much to do, or the peer, and TCP sends
+ * again. RCU.
+ */
+static bool held_tells(const struct tcpseal_held *h)
+{
+	const struct tcpseal_link *link = rcu_dereference(h->pair->link);
+
+	return h->why != TCPSEAL_DROP_HOLD_TIMEOUT ||
+	       !tcpseal_ctrl_served(h->pair->tn) ||
+	       (link && link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL);
+}
+
 /* What waited too long goes; what could go now is decided again. */
 static void hold_expire(struct work_struct *work)
 {
@@ -343,13 +358,15 @@ static void hold_expire(struct work_struct *work)
 	struct tcpseal_pair *ready = NULL;
 	struct tcpseal_held *h, *tmp;
 	bool more;
-	LIST_HEAD(list);
+	LIST_HEAD(told);
+	LIST_HEAD(late);
 
+	rcu_read_lock();
 	spin_lock_bh(&hold->lock);
 	list_for_each_entry_safe(h, tmp, &hold->list, node) {
 		if (!time_after(h->until, jiffies)) {
 			held_unlink(hold, h);
-			list_add_tail(&h->node, &list);
+			list_add_tail(&h->node, held_tells(h) ? &told : &late);
 		} else if (!ready && rcu_access_pointer(h->pair->tx)) {
 			ready = h->pair;
 			tcpseal_pair_get(ready);
@@ -357,8 +374,10 @@ static void hold_expire(struct work_struct *work)
 	}
 	more = hold->nr;
 	spin_unlock_bh(&hold->lock);
+	rcu_read_unlock();
 
-	held_drop(&list, 0, EHOSTUNREACH);
+	held_drop(&told, 0, EHOSTUNREACH);
+	held_drop(&late, 0, 0);
 	if (ready) {
 		tcpseal_hold_release(ready);
 		tcpseal_pair_put(ready);

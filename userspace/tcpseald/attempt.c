@@ -12,35 +12,48 @@
 #define HASTE_MIN_MS	200		/* after state loss */
 #define HASTE_MAX_MS	2000
 
-static struct pair *queue;		/* waits for a free dial */
-static struct pair **queue_tail = &queue;
+/* Those that wait for a free dial */
+struct queue {
+	struct pair *head, **tail;
+};
+
+static struct queue urgent = { .tail = &urgent.head };
+static struct queue others = { .tail = &others.head };
 
 static void attempt(struct pair *pair);
 
 static void enqueue(struct pair *pair)
 {
+	struct queue *queue = pair->urgent ? &urgent : &others;
+
 	pair->phase = PAIR_QUEUED;
-	if (pair->urgent) {
-		pair->queue_next = queue;
-		if (!queue)
-			queue_tail = &pair->queue_next;
-		queue = pair;
-		return;
-	}
 	pair->queue_next = NULL;
-	*queue_tail = pair;
-	queue_tail = &pair->queue_next;
+	*queue->tail = pair;
+	queue->tail = &pair->queue_next;
+}
+
+static struct pair *take(struct queue *queue)
+{
+	struct pair *pair = queue->head;
+
+	if (!pair)
+		return NULL;
+	queue->head = pair->queue_next;
+	if (!queue->head)
+		queue->tail = &queue->head;
+	return pair;
 }
 
 void attempt_next(void)
 {
 	struct pair *pair;
 
-	while (queue && dial_running() < DIALS_MAX) {
-		pair = queue;
-		queue = pair->queue_next;
-		if (!queue)
-			queue_tail = &queue;
+	while (dial_running() < DIALS_MAX) {
+		pair = take(&urgent);
+		if (!pair)
+			pair = take(&others);
+		if (!pair)
+			return;
 		attempt(pair);
 	}
 }

@@ -311,6 +311,11 @@ static int workers_line(struct parser *p)
 	return set_u32(p, p->argv[1], 2, 256, &p->conf->workers);
 }
 
+static int connections_line(struct parser *p)
+{
+	return set_u32(p, p->argv[1], 64, 65536, &p->conf->connections);
+}
+
 static int sticky_line(struct parser *p)
 {
 	return set_u32(p, p->argv[1], 1, 4194304, &p->conf->sticky_max);
@@ -339,6 +344,7 @@ static const struct statement {
 	{ "tombstone", tombstone_line, 1, false },
 	{ "lanes", lanes_line, 1, false },
 	{ "workers", workers_line, 1, false },
+	{ "control-connections", connections_line, 1, false },
 	{ "sticky-max", sticky_line, 1, false },
 };
 
@@ -396,6 +402,7 @@ static struct conf *conf_default(const char *name)
 	c->idle_secs = 0;
 	c->clock_skew = 60;
 	c->lanes = 8;
+	c->connections = 1024;
 	c->sticky_max = 65536;
 	c->log_level = LOG_LEVEL_INFO;
 	if (c->name && c->state)

@@ -250,6 +250,10 @@ static uint64_t next_generation(void)
 
 int keys_begin(struct run *r)
 {
+	struct tcpseal_err err;
+
+	if (tcpseal_open(&r->ts, &err))
+		return run_end(r, SESSION_FAILED, "%s", err.text);
 	r->s->generation = next_generation();
 	r->flight = flight_enter(&r->s->local, &r->s->there,
 				 lower_here(r->s) == r->s->client);
@@ -297,4 +301,5 @@ void keys_end(struct run *r, bool ok)
 	if (!ok && !r->promised && r->out_installed)
 		remove_sa(r, TCPSEAL_DIR_OUT, r->theirs.spi);
 	flight_leave(r->flight, ok, release_held, r);
+	tcpseal_close(r->ts);
 }

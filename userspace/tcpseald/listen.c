@@ -22,15 +22,13 @@
 #define BACKLOG		1024
 #define FIRST_BYTE_MS	3000
 #define WAIT_MS		5000		/* for its turn */
-#define GUESTS_MAX	1024		/* admitted, nothing said yet */
 #define PER_SOURCE_MAX	8		/* of one address */
 #define PATIENCE_MS	1000		/* with what the peer gave up */
+#define EVICT_MS	500		/* without a word, when there is no room */
 #define LOAD_KNOWN	512		/* sessions in workers, a thread */
 #define LOAD_NEW	64
 #define TURNED_MAX	256		/* remembered, see listen_retry() */
 #define REFRESH_MS	100
-
-enum alert { ALERT_ACCESS_DENIED = 49, ALERT_INTERNAL_ERROR = 80 };
 
 struct guest {
 	struct guest *next;
@@ -39,6 +37,8 @@ struct guest {
 	struct session *session;	/* once it is in a worker */
 	uint64_t since;			/* of the state it is in */
 	bool spoke;			/* waits for its turn */
+	bool known;			/* its peer proved itself before */
+	bool evicted;			/* makes room, is as good as gone */
 	int fd;
 };
 
@@ -78,10 +78,7 @@ static int addr_of(const struct sockaddr_storage *ss, struct tcpseal_addr *addr)
 
 static void turn_away(int fd, enum alert alert)
 {
-	const uint8_t record[] = { 21, 3, 3, 0, 2, 2, alert };
-
-	if (send(fd, record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-		shutdown(fd, SHUT_WR);
+	talk_turn_away(fd, alert);
 	close(fd);
 }
 
@@ -152,17 +149,65 @@ static bool admitted(const struct tcpseal_addr *here,
 	return !links_refresh() && links_admit(links_now, here, there);
 }
 
+/* How long has it kept us waiting? */
+static uint64_t silence(const struct guest *guest, uint64_t now)
+{
+	uint64_t since = guest->since;
+
+	if (guest->evicted)
+		return 0;
+	if (guest->session)
+		since = guest->session->waits_since;
+	return since ? now - since : 0;
+}
+
+static bool goes_before(const struct guest *a, const struct guest *b,
+			uint64_t now)
+{
+	if (a->known != b->known)
+		return b->known;
+	return silence(a, now) > silence(b, now);
+}
+
+/*
+ * All places are taken. Whoever means well answers within a round trip, so
+ * those who have been silent for longest make room: peers that did not prove
+ * themselves before all others, and those only for their like.
+ */
+static bool make_room(bool for_known)
+{
+	struct guest *guest, *victim = NULL;
+	uint64_t now = now_ms();
+
+	for (guest = guests; guest; guest = guest->next)
+		if (silence(guest, now) > EVICT_MS &&
+		    (for_known || !guest->known) &&
+		    (!victim || goes_before(guest, victim, now)))
+			victim = guest;
+	if (!victim)
+		return false;
+	if (victim->session) {
+		victim->evicted = true;
+		worker_cancel(victim->session);
+		return true;
+	}
+	turn_away(victim->fd, ALERT_INTERNAL_ERROR);
+	victim->fd = -1;
+	guest_free(victim);
+	return true;
+}
+
 /* 0, or the alert to turn it away with */
-static int room_for(const struct tcpseal_addr *there)
+static int room_for(const struct tcpseal_addr *there, bool known)
 {
 	const struct guest *guest;
-	unsigned int same = 0, per_thread;
+	unsigned int same = 0;
 
 	for (guest = guests; guest; guest = guest->next)
 		same += !tcpseal_addr_cmp(&guest->there, there);
-	per_thread = pairs_know(there) ? LOAD_KNOWN : LOAD_NEW;
-	if (same >= PER_SOURCE_MAX || guests_n >= GUESTS_MAX ||
-	    worker_load() > per_thread * worker_threads())
+	if (same >= PER_SOURCE_MAX ||
+	    worker_load() > (known ? LOAD_KNOWN : LOAD_NEW) * worker_threads() ||
+	    (guests_n >= setup_now->conf->connections && !make_room(known)))
 		return ALERT_INTERNAL_ERROR;
 	return 0;
 }
@@ -191,7 +236,7 @@ static void serve(struct guest *guest)
 	guest->fd = -1;			/* the session's now */
 	session->here = guest->here;
 	session->there = guest->there;
-	session->known = pairs_know(&guest->there);
+	session->known = guest->known;
 	session->owner = guest;
 	guest->session = session;
 	guest->since = now_ms();
@@ -262,7 +307,7 @@ static void guest_stirs(evutil_socket_t fd, short what, void *data)
 }
 
 static void guest_new(int fd, const struct tcpseal_addr *here,
-		      const struct tcpseal_addr *there)
+		      const struct tcpseal_addr *there, bool known)
 {
 	struct timeval patience = ms_timeval(FIRST_BYTE_MS);
 	struct guest *guest = calloc(1, sizeof(*guest));
@@ -276,6 +321,7 @@ static void guest_new(int fd, const struct tcpseal_addr *here,
 	guest->fd = fd;
 	guest->here = *here;
 	guest->there = *there;
+	guest->known = known;
 	guest->since = now_ms();
 	guest->next = guests;
 	guests = guest;
@@ -291,6 +337,7 @@ static void admit(int fd, const struct sockaddr_storage *from)
 	struct sockaddr_storage to;
 	socklen_t size = sizeof(to);
 	struct addr_text a, b;
+	bool known;
 	int alert;
 
 	if (getsockname(fd, (struct sockaddr *)&to, &size) < 0 ||
@@ -305,13 +352,14 @@ static void admit(int fd, const struct sockaddr_storage *from)
 		turn_away(fd, ALERT_ACCESS_DENIED);
 		return;
 	}
-	alert = room_for(&there);
+	known = pairs_know(&there);
+	alert = room_for(&there, known);
 	if (alert) {
 		log_debug("%s knocks: busy", text_of(&there, &a));
 		turn_away(fd, alert);
 		return;
 	}
-	guest_new(fd, &here, &there);
+	guest_new(fd, &here, &there, known);
 }
 
 static void knock(evutil_socket_t from_fd, short what, void *data)

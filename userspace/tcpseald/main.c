@@ -10,15 +10,15 @@
  *
  * Public-key cryptography takes milliseconds, and a peer may take seconds to
  * answer. So a connected socket with something to read is given, as a struct
- * session, to a small pool of threads (worker.c). A worker runs one session
- * from the TLS handshake to the keys in the kernel (session.c), waiting with
- * poll() and one deadline for it all. What it needs it brings along: counted
- * references to the setup (configuration and identity) and to the list of
- * links, both never changed once they are made but replaced by the loop, and
- * a netlink handle of its own. When it is over, the session goes back to the
- * loop through a queue and an eventfd, and the loop decides what follows. The
- * keys never leave the worker: they are in its memory of that one session and
- * in the message to the kernel, and both are wiped.
+ * session, to a small pool of threads (worker.c). A worker brings it as far as
+ * it can (session.c), and back to the loop through a queue and an eventfd:
+ * where the peer has to answer the loop waits for that, with one deadline for
+ * the whole handshake; when it is over the loop decides what follows. What a
+ * session needs it brings along: counted references to the setup
+ * (configuration and identity) and to the list of links, both never changed
+ * once they are made but replaced by the loop, and a netlink handle of its
+ * own. It belongs to one thread at a time. The keys are in its memory alone
+ * and in the message to the kernel, and both are wiped.
  *
  * Shared between workers are the queues of the pool, the list of handshakes
  * that run (flight.c), and the number of the next generation; each has its

@@ -10,6 +10,7 @@
 #define BUSY_MS		2000
 #define QUICK_MS	400		/* segments wait: another look */
 #define QUICK_TRIES	2
+#define PATIENCE_MS	30000		/* with peers that are busy */
 #define GREETINGS	8		/* of a remembered peer, unasked */
 #define FAREWELLS	8		/* attempts to say one */
 #define LOG_WINDOW_MS	10000
@@ -73,6 +74,7 @@ static void settle_sealed(struct pair *pair, const struct session *s,
 	pair->judging = false;
 	pair->failures = 0;
 	pair->not_before = 0;
+	pair->busy_since = 0;
 	pair->generation = s->generation;
 	pairs_told(pair, link, s->mode_local);
 	pair->mode_peer = s->mode_peer;
@@ -101,21 +103,53 @@ static void settle_plain(struct pair *pair, const struct session *s,
 	pairs_set_reason(pair, s->reason, s->mode_peer, up_to_secs(delay));
 }
 
+static bool plan_again(struct pair *pair, uint64_t delay)
+{
+	pair->urgent = true;
+	pair->not_before = now_ms() + delay;
+	attempt_plan(pair, pair->not_before);
+	return true;
+}
+
+static uint64_t busy_delay(const struct session *s, uint64_t ms)
+{
+	if (s->retry_secs)
+		ms = s->retry_secs * 1000;
+	return jitter(ms < QUICK_MS ? QUICK_MS : ms > BUSY_MS ? BUSY_MS : ms);
+}
+
 /*
- * A peer that restarts its daemon, or is busy, is worth another look while
- * segments are still held; one that does not answer at all has used up their
- * time.
+ * A peer that is busy is there: what waits for it goes on to wait, and TCP to
+ * send it. The longer it takes the more rarely it is asked.
+ */
+static bool wait_for_busy(struct pair *pair, const struct session *s)
+{
+	uint64_t now = now_ms(), waited;
+
+	if (s->result != SESSION_BUSY) {
+		pair->busy_since = 0;
+		return false;
+	}
+	if (!pair->busy_since)
+		pair->busy_since = now;
+	waited = now - pair->busy_since;
+	if (pair->live || !pair->urgent_last || waited > PATIENCE_MS)
+		return false;
+	pairs_set_reason(pair, s->reason, -1, 0);
+	return plan_again(pair, busy_delay(s, waited / 2));
+}
+
+/*
+ * A peer that restarts its daemon is worth another look while segments are
+ * still held; one that does not answer at all has used up their time.
  */
 static bool try_again(struct pair *pair, const struct session *s)
 {
 	if (pair->live || pair->failures > QUICK_TRIES || !pair->urgent_last ||
-	    (s->result != SESSION_BUSY && s->result != SESSION_FAILED) ||
+	    s->result != SESSION_FAILED ||
 	    now_ms() - pair->last_attempt > 2 * QUICK_MS)
 		return false;
-	pair->urgent = true;
-	pair->not_before = now_ms() + QUICK_MS;
-	attempt_plan(pair, pair->not_before);
-	return true;
+	return plan_again(pair, QUICK_MS);
 }
 
 /*
@@ -133,12 +167,13 @@ static void settle_failed(struct pair *pair, const struct session *s)
 {
 	uint64_t delay;
 
+	if (wait_for_busy(pair, s))
+		return;
 	pair->failures++;
 	if (try_again(pair, s))
 		return;
-	delay = s->result == SESSION_BUSY ?
-		jitter(s->retry_secs ? s->retry_secs * 1000 : BUSY_MS) :
-		backoff(pair);
+	delay = s->result == SESSION_BUSY ? busy_delay(s, BUSY_MS) :
+					    backoff(pair);
 	pair->not_before = now_ms() + delay;
 	if (pair->judging && pair->live && s->chain_refused) {
 		sas_remove(pair);
@@ -250,6 +285,9 @@ void outcome_served(const struct session *session)
 		return;
 	}
 	settle(pair, session);
-	if (session->result == SESSION_SEALED && pairs_stale(pair))
+	if (session->result != SESSION_SEALED)
+		return;
+	pair->served = now_ms();
+	if (pairs_stale(pair))
 		attempt_plan(pair, now_ms() + 50);
 }

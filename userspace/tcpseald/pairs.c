@@ -12,6 +12,7 @@
 #define BUCKETS		16384
 #define PAIRS_MAX	1048576
 #define FORGET_MS	600000		/* of a pair that nothing is known of */
+#define CALM_MS		5000		/* from one handshake to the next */
 #define SPREAD_MS	50		/* for each pair */
 #define SPREAD_MAX_MS	30000
 
@@ -118,14 +119,19 @@ static void pair_free(struct pair *pair)
 	free(pair);
 }
 
-/* Did this address ever prove who it is, as far as we remember? */
+/*
+ * Did this address ever prove who it is, as far as we remember? Then it goes
+ * before strangers; but not with one handshake after the other.
+ */
 bool pairs_know(const struct tcpseal_addr *remote)
 {
 	const struct pair *pair = *remote_bucket_of(remote);
+	uint64_t now = now_ms();
 
 	for (; pair; pair = pair->remote_next)
 		if (!tcpseal_addr_cmp(&pair->remote, remote) &&
-		    (pair->live || pair->sticky || pair->told))
+		    (pair->live || pair->sticky || pair->told) &&
+		    (!pair->served || now - pair->served > CALM_MS))
 			return true;
 	return false;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * One handshake, run by a worker from the connected socket to the keys in
- * the kernel:
+ * One handshake, from the connected socket to the keys in the kernel:
  *
  *	client                              server
  *	      TLS 1.3, both certificates; each judges the other's
@@ -31,6 +30,8 @@
 #include "run.h"
 
 #define DEADLINE_MS	6000		/* of the whole handshake */
+#define LATE_MS		2000		/* nobody waits for it any more */
+#define FAREWELL_MS	200		/* for the end of the connection */
 
 static const struct tcpseal_link no_link = { .mode = TCPSEAL_MODE_NONE };
 
@@ -106,14 +107,15 @@ static int fill_hello(struct run *r, const struct tcpseal_link *link)
 	return 0;
 }
 
-static int read_hello(struct run *r)
+static int receive_hello(struct run *r)
 {
-	int ret;
+	int ret = talk_receive(r, WIRE_HELLO, "waiting for HELLO");
 
-	ret = talk_receive(r, WIRE_HELLO, r->their_msg, &r->their_len,
-			   "waiting for HELLO");
 	if (ret)
 		return ret;
+	memcpy(r->their_msg, r->msg, r->msg_len);
+	r->their_len = r->msg_len;
+	r->msg_len = 0;
 	if (wire_get_hello(r->their_msg, r->their_len, &r->theirs))
 		return run_end(r, SESSION_FAILED, "the peer sent a malformed HELLO");
 	if (r->theirs.version_min > WIRE_VERSION ||
@@ -146,34 +148,49 @@ static int check_modes(struct run *r)
 
 /* --- the two roles --- */
 
-static int client_steps(struct run *r)
+static int send_empty(struct run *r, enum wire_type type)
 {
-	struct session *s = r->s;
 	uint8_t msg[WIRE_MAX];
-	size_t len;
-	int ret;
 
-	ret = keys_begin(r);
+	return talk_send(r, msg, wire_put_empty(msg, type));
+}
+
+static int client_judge(struct run *r)
+{
+	int ret = judge_chain(r);
+
+	/* A farewell tells nothing that another could use */
+	if (!ret && r->s->link.mode >= TCPSEAL_MODE_CLEAR)
+		ret = judge_name(r, &r->s->link);
+	return ret;
+}
+
+static int client_hello(struct run *r)
+{
+	int ret = keys_begin(r);
+
 	if (!ret)
-		ret = fill_hello(r, &s->link);
-	if (!ret)
-		ret = talk_send(r, r->our_msg, r->our_len);
-	if (!ret)
-		ret = read_hello(r);
-	if (!ret)
-		ret = check_modes(r);
+		ret = fill_hello(r, &r->s->link);
+	return ret ? ret : talk_send(r, r->our_msg, r->our_len);
+}
+
+static int client_confirm(struct run *r)
+{
+	int ret = check_modes(r);
+
 	if (!ret)
 		ret = keys_install(r);
 	if (ret)
 		return ret;
 	r->promised = true;
-	len = wire_put_empty(msg, WIRE_CONFIRM);
-	ret = talk_send(r, msg, len);
-	if (!ret)
-		ret = talk_receive(r, WIRE_READY, msg, &len, "waiting for READY");
-	if (!ret)
-		ret = keys_use(r);
-	return ret;
+	return send_empty(r, WIRE_CONFIRM);
+}
+
+static int client_use(struct run *r)
+{
+	int ret = talk_receive(r, WIRE_READY, "waiting for READY");
+
+	return ret ? ret : keys_use(r);
 }
 
 /* Which link answers, if one does; what the peer may be told of it */
@@ -200,15 +217,10 @@ static int server_link(struct run *r)
 	return fill_hello(r, link);
 }
 
-static int server_steps(struct run *r)
+static int server_hello(struct run *r)
 {
-	uint8_t msg[WIRE_MAX];
-	size_t len;
-	int ret;
+	int ret = server_link(r);
 
-	ret = read_hello(r);
-	if (!ret)
-		ret = server_link(r);
 	if (ret)
 		return ret;
 	ret = check_modes(r);
@@ -220,80 +232,123 @@ static int server_steps(struct run *r)
 	ret = keys_begin(r);
 	if (!ret)
 		ret = keys_install(r);
-	if (!ret)
-		ret = talk_send(r, r->our_msg, r->our_len);
-	if (!ret)
-		ret = talk_receive(r, WIRE_CONFIRM, msg, &len,
-				   "waiting for CONFIRM");
+	return ret ? ret : talk_send(r, r->our_msg, r->our_len);
+}
+
+static int server_use(struct run *r)
+{
+	int ret = talk_receive(r, WIRE_CONFIRM, "waiting for CONFIRM");
+
 	if (ret)
 		return ret;
 	r->promised = true;
 	ret = keys_use(r);
 	if (ret)
 		return ret;
-	len = wire_put_empty(msg, WIRE_READY);
 	/* Lost or not: the first record tells the client as well */
-	talk_send(r, msg, len);
+	send_empty(r, WIRE_READY);
 	return 0;
 }
 
-static int authorise(struct run *r)
+/*
+ * With more to do than can be done, what waited longest is given up by its
+ * peer first: work on that would be for nothing, and all others late, too.
+ */
+static int check_time(struct run *r)
 {
-	int ret;
+	struct session *s = r->s;
+	uint64_t waited = r->begun - s->submitted;
 
-	ret = judge_chain(r);
-	/* A farewell tells nothing that another could use */
-	if (!ret && r->s->client && r->s->link.mode >= TCPSEAL_MODE_CLEAR)
-		ret = judge_name(r, &r->s->link);
-	return ret;
+	if (waited < LATE_MS)
+		return 0;
+	if (!s->client)
+		talk_turn_away(s->fd, ALERT_INTERNAL_ERROR);
+	return run_end(r, SESSION_BUSY, "this host is busy (%u ms)",
+		       (unsigned int)waited);
 }
+
+/* Each to its end before the next; a step is what the peer may keep waiting */
+static int (*const client_steps[])(struct run *r) = {
+	check_time, talk_tls, client_judge, client_hello, receive_hello,
+	client_confirm, client_use, NULL
+};
+
+static int (*const server_steps[])(struct run *r) = {
+	check_time, talk_tls, judge_chain, receive_hello, server_hello,
+	server_use, NULL
+};
 
 static int run_steps(struct run *r)
 {
-	struct session *s = r->s;
-	struct tcpseal_err err;
+	int (*const *steps)(struct run *r) = r->s->client ? client_steps :
+							    server_steps;
 	int ret;
 
-	if (tcpseal_open(&r->ts, &err))
-		return run_end(r, SESSION_FAILED, "%s", err.text);
-	ret = talk_tls(r);
-	if (!ret)
-		ret = authorise(r);
-	if (!ret)
-		ret = s->client ? client_steps(r) : server_steps(r);
-	if (ret && s->result == SESSION_REFUSED)
-		talk_why(r, WIRE_NOTICE_REFUSED);
-	else if (ret && s->result == SESSION_FAILED && !r->promised)
-		talk_why(r, WIRE_NOTICE_ERROR);
-	return ret;
+	for (; steps[r->step]; r->step++) {
+		ret = steps[r->step](r);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
-void session_run(struct session *session)
+static void settle(struct run *r, int ret)
+{
+	struct session *s = r->s;
+
+	if (!ret) {
+		s->result = SESSION_SEALED;
+		s->reason[0] = '\0';
+	} else if (s->result == SESSION_REFUSED) {
+		talk_why(r, WIRE_NOTICE_REFUSED);
+	} else if (s->result == SESSION_FAILED && !r->promised) {
+		talk_why(r, WIRE_NOTICE_ERROR);
+	}
+	keys_end(r, !ret);
+	s->took_ms = now_ms() - r->begun;
+	r->over = true;
+	s->deadline = now_ms() + FAREWELL_MS;
+}
+
+static struct run *begin(struct session *session)
 {
 	struct run *r = calloc(1, sizeof(*r));
-	uint64_t start = now_ms();
-	bool ok;
 
 	session->result = SESSION_FAILED;
 	session->mode_peer = -1;
 	if (!r) {
 		snprintf(session->reason, sizeof(session->reason),
 			 "out of memory");
-		return;
+		return NULL;
 	}
 	r->s = session;
-	r->deadline = start + DEADLINE_MS;
-	ok = !run_steps(r);
-	if (ok) {
-		session->result = SESSION_SEALED;
-		session->reason[0] = '\0';
+	r->begun = now_ms();
+	session->deadline = r->begun + DEADLINE_MS;
+	return r;
+}
+
+bool session_run(struct session *session)
+{
+	struct run *r = session->run;
+	int ret;
+
+	session->wants = 0;
+	if (!r)
+		r = session->run = begin(session);
+	if (!r)
+		return true;
+	if (!r->over) {
+		ret = run_steps(r);
+		if (ret == RUN_WAITS)
+			return false;
+		settle(r, ret);
 	}
-	keys_end(r, ok);
-	session->took_ms = now_ms() - start;
-	talk_end(r);
-	tcpseal_close(r->ts);
+	if (talk_end(r) == RUN_WAITS)
+		return false;
 	OPENSSL_cleanse(r, sizeof(*r));
 	free(r);
+	session->run = NULL;
+	return true;
 }
 
 struct session *session_new(int fd, bool client)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The connection of a session: TLS and messages, with one deadline for all. */
+/*
+ * The connection of a session: TLS and messages. Nothing waits here: what has
+ * to says for what, and is called again then.
+ */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,20 +13,16 @@
 
 #include "run.h"
 
-#define FAREWELL_MS	200
-
-static int wait_for(struct run *r, short events)
+/* Data that nobody read would make a reset of the close, and lose the alert */
+void talk_turn_away(int fd, enum alert alert)
 {
-	struct pollfd p = { .fd = r->s->fd, .events = events };
-	uint64_t now = now_ms();
-	int n;
+	const uint8_t record[] = { 21, 3, 3, 0, 2, 2, alert };
+	uint8_t unread[4096];
 
-	if (now >= r->deadline)
-		return -ETIMEDOUT;
-	n = poll(&p, 1, r->deadline - now);
-	if (n < 0 && errno != EINTR)
-		return -errno;
-	return n ? 0 : -ETIMEDOUT;
+	while (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		;
+	if (send(fd, record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		shutdown(fd, SHUT_WR);
 }
 
 /* Sentences for what goes wrong between two that mean well */
@@ -60,71 +58,70 @@ static int tls_failed(struct run *r, const char *doing)
 	return run_end(r, SESSION_FAILED, "%s: %s", doing, text);
 }
 
-/* After an SSL_ function: 0: call it again; <0: the session has ended */
+/* An SSL_ function did not do it */
 static int tls_wait(struct run *r, int ret, const char *doing)
 {
-	int err;
-
 	switch (SSL_get_error(r->ssl, ret)) {
 	case SSL_ERROR_WANT_READ:
-		err = wait_for(r, POLLIN);
+		r->s->wants = EV_READ;
 		break;
 	case SSL_ERROR_WANT_WRITE:
-		err = wait_for(r, POLLOUT);
+		r->s->wants = EV_WRITE;
 		break;
 	case SSL_ERROR_ZERO_RETURN:
 		return run_end(r, SESSION_FAILED, "%s: closed by the peer", doing);
 	default:
 		return tls_failed(r, doing);
 	}
-	if (err)
-		return run_end(r, SESSION_FAILED, "%s: %s", doing,
-			   err == -ETIMEDOUT ? "no answer in time" :
-					       strerror(-err));
-	return 0;
+	if (now_ms() >= r->s->deadline)
+		return run_end(r, SESSION_FAILED, "%s: no answer in time", doing);
+	return RUN_WAITS;
 }
 
+/* A few bytes always fit into the buffers of a connection that is this young */
 int talk_send(struct run *r, const uint8_t *msg, size_t len)
 {
 	int ret;
 
-	for (;;) {
-		ERR_clear_error();
-		errno = 0;
-		ret = SSL_write(r->ssl, msg, len);
-		if (ret == (int)len)
-			return 0;
-		ret = tls_wait(r, ret, "sending");
-		if (ret)
-			return ret;
-	}
+	ERR_clear_error();
+	errno = 0;
+	ret = SSL_write(r->ssl, msg, len);
+	if (ret == (int)len)
+		return 0;
+	ret = tls_wait(r, ret, "sending");
+	if (ret == RUN_WAITS)
+		return run_end(r, SESSION_FAILED, "sending: the peer takes nothing");
+	return ret;
 }
 
-static int read_exactly(struct run *r, uint8_t *buf, size_t from, size_t to,
-			const char *doing)
+/* 0 when all of r->msg is there, which may take more than one call */
+static int read_message(struct run *r, const char *doing)
 {
-	int ret;
+	int ret, length;
 
-	while (from < to) {
+	for (;;) {
+		length = wire_length(r->msg, r->msg_len);
+		if (length < 0)
+			return run_end(r, SESSION_FAILED, "%s: malformed message",
+				   doing);
+		if (!length)
+			length = WIRE_HEADER;
+		else if (r->msg_len == (size_t)length)
+			return 0;
 		ERR_clear_error();
 		errno = 0;
-		ret = SSL_read(r->ssl, buf + from, to - from);
-		if (ret > 0) {
-			from += ret;
-			continue;
-		}
-		ret = tls_wait(r, ret, doing);
-		if (ret)
-			return ret;
+		ret = SSL_read(r->ssl, r->msg + r->msg_len, length - r->msg_len);
+		if (ret <= 0)
+			return tls_wait(r, ret, doing);
+		r->msg_len += ret;
 	}
-	return 0;
 }
 
-static int notice_came(struct run *r, const uint8_t *msg, size_t len)
+static int notice_came(struct run *r)
 {
 	struct wire_notice notice;
 
-	if (wire_get_notice(msg, len, &notice))
+	if (wire_get_notice(r->msg, r->msg_len, &notice))
 		return run_end(r, SESSION_FAILED, "the peer sent a malformed notice");
 	switch (notice.code) {
 	case WIRE_NOTICE_BUSY:
@@ -140,26 +137,17 @@ static int notice_came(struct run *r, const uint8_t *msg, size_t len)
 	return run_end(r, SESSION_FAILED, "the peer says: %.220s", notice.text);
 }
 
-int talk_receive(struct run *r, enum wire_type type, uint8_t *msg, size_t *len,
-		 const char *doing)
+int talk_receive(struct run *r, enum wire_type type, const char *doing)
 {
-	int ret;
+	int ret = read_message(r, doing);
 
-	ret = read_exactly(r, msg, 0, WIRE_HEADER, doing);
 	if (ret)
 		return ret;
-	ret = wire_length(msg, WIRE_HEADER);
-	if (ret < 0)
-		return run_end(r, SESSION_FAILED, "%s: malformed message", doing);
-	*len = ret;
-	ret = read_exactly(r, msg, WIRE_HEADER, *len, doing);
-	if (ret)
-		return ret;
-	if (msg[3] == WIRE_NOTICE)
-		return notice_came(r, msg, *len);
-	if (msg[3] != type)
+	if (r->msg[3] == WIRE_NOTICE)
+		return notice_came(r);
+	if (r->msg[3] != type)
 		return run_end(r, SESSION_FAILED, "%s: message %u instead of %u",
-			   doing, msg[3], type);
+			   doing, r->msg[3], type);
 	return 0;
 }
 
@@ -184,19 +172,15 @@ static int tls_handshake(struct run *r)
 	struct session *s = r->s;
 	int ret;
 
-	r->ssl = ident_ssl(s->setup->ident);
-	if (!r->ssl || SSL_set_fd(r->ssl, s->fd) != 1)
-		return run_end(r, SESSION_FAILED, "out of memory");
-	for (;;) {
-		ERR_clear_error();
-		errno = 0;
-		ret = s->client ? SSL_connect(r->ssl) : SSL_accept(r->ssl);
-		if (ret == 1)
-			return 0;
-		ret = tls_wait(r, ret, "TLS handshake");
-		if (ret)
-			return ret;
+	if (!r->ssl) {
+		r->ssl = ident_ssl(s->setup->ident);
+		if (!r->ssl || SSL_set_fd(r->ssl, s->fd) != 1)
+			return run_end(r, SESSION_FAILED, "out of memory");
 	}
+	ERR_clear_error();
+	errno = 0;
+	ret = s->client ? SSL_connect(r->ssl) : SSL_accept(r->ssl);
+	return ret == 1 ? 0 : tls_wait(r, ret, "TLS handshake");
 }
 
 static int check_tls(struct run *r)
@@ -235,25 +219,35 @@ int talk_tls(struct run *r)
  * arrives leaves it to a socket that is gone, on a pair that may be sealed by
  * now.
  */
-static bool ended_by_peer(struct run *r)
+static int ended_by_peer(struct run *r)
 {
-	struct pollfd p = { .fd = r->s->fd, .events = POLLIN };
-	uint64_t end = now_ms() + FAREWELL_MS;
 	uint8_t buf[256];
+	ssize_t n;
 
-	while (now_ms() < end && poll(&p, 1, end - now_ms()) > 0)
-		if (recv(r->s->fd, buf, sizeof(buf), MSG_DONTWAIT) <= 0)
-			return true;
-	return false;
+	do {
+		n = recv(r->s->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	} while (n > 0);
+	if (!n || errno != EAGAIN)
+		return 0;
+	if (now_ms() >= r->s->deadline)
+		return -ETIMEDOUT;
+	r->s->wants = EV_READ;
+	return RUN_WAITS;
 }
 
-void talk_end(struct run *r)
+int talk_end(struct run *r)
 {
+	int ret = -ETIMEDOUT;
+
 	ERR_clear_error();
-	if (r->ssl && SSL_is_init_finished(r->ssl) &&
-	    !(r->s->client && r->promised && ended_by_peer(r)))
+	if (r->s->client && r->promised)
+		ret = ended_by_peer(r);
+	if (ret == RUN_WAITS)
+		return ret;
+	if (ret && r->ssl && SSL_is_init_finished(r->ssl))
 		SSL_shutdown(r->ssl);
 	SSL_free(r->ssl);
 	X509_free(r->peer);
 	ERR_clear_error();
+	return 0;
 }

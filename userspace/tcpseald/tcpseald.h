@@ -62,7 +62,7 @@ struct conf {
 	uint64_t rotate_bytes;
 	uint32_t rotate_secs, hard_secs, idle_secs;
 	uint32_t clock_skew;
-	uint32_t lanes, workers, sticky_max;
+	uint32_t lanes, workers, connections, sticky_max;
 	uint16_t port;
 	enum log_level log_level;
 	bool crl_stale_fails;
@@ -240,6 +240,11 @@ enum session_result {
 
 struct session {
 	struct session *next;		/* in a queue */
+	struct run *run;		/* once it has begun */
+	short wants;			/* events that it waits for, 0: none */
+	uint64_t deadline;		/* ms, of that */
+	struct event *event;		/* the loop's, of that */
+	uint64_t waits_since;		/* for its peer; ms, 0: it does not */
 	/* from the loop */
 	bool client;
 	bool exempt;			/* the socket is registered */
@@ -250,6 +255,7 @@ struct session {
 	struct links *links;
 	struct tcpseal_link link;	/* of the pair; client only */
 	void *owner;			/* the loop's */
+	uint64_t submitted;		/* ms; waits for a thread since */
 	/* both */
 	struct tcpseal_addr local;	/* of the pair; here, or zero */
 	/* to the loop */
@@ -269,17 +275,25 @@ struct session {
 };
 
 struct session *session_new(int fd, bool client);
-void session_run(struct session *session);
+/*
+ * As far as it can go now. false: session->wants says what it waits for, until
+ * session->deadline. true: it is over. From one thread at a time.
+ */
+bool session_run(struct session *session);
 void session_free(struct session *session);
-void session_init(void);
+
+/* talk.c: turned away before TLS begins, with an alert in plain */
+enum alert { ALERT_ACCESS_DENIED = 49, ALERT_INTERNAL_ERROR = 80 };
+
+void talk_turn_away(int fd, enum alert alert);
 
 /* worker.c: threads that run sessions */
 int worker_start(unsigned int threads, void (*done)(struct session *session));
 /* false: the queue is full */
 bool worker_submit(struct session *session);
-unsigned int worker_load(void);		/* queued and running */
+unsigned int worker_load(void);		/* queued and running; none that wait */
 unsigned int worker_threads(void);
-/* Ends a session that runs, by its connection */
+/* Ends a session that has begun, by its connection */
 void worker_cancel(const struct session *session);
 void worker_stop(void);
 
@@ -323,6 +337,8 @@ struct pair {
 	uint32_t said;			/* hash of the last sentence logged */
 	uint64_t due;			/* of the timer, 0: none */
 	uint64_t not_before, last_attempt, last_used;
+	uint64_t busy_since;		/* in every attempt, 0: not */
+	uint64_t served;		/* its last handshake that led to keys */
 	uint64_t generation;
 	/* what was last agreed, or said, in a handshake */
 	bool told;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Threads that run sessions; the loop submits, and is told when one is over.
+ * No thread waits for a peer: a session that has to goes back to the loop, and
+ * comes again when the peer has said something or time is up. So whoever keeps
+ * us waiting costs memory, and listen.c says how much.
+ *
  * Peers that proved who they are before go first, and those that did not never
- * have more than a quarter of the threads: whoever only keeps us waiting cannot
- * keep others from new keys. Clients have no more than half of them: a client
- * waits for a thread of its server, and two hosts that open many handshakes
- * with each other at once must not wait for each other. A server only waits
- * for a client that runs.
+ * have more than a quarter of the threads, clients never more than half.
+ * Within each, what has begun is brought to its end before something new is.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,20 +26,27 @@ struct queue {
 	struct session *head, **tail;
 };
 
+/* Of one class; what has begun comes first */
+struct class {
+	struct queue begun, fresh;
+	unsigned int running;
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 /* under lock */
-static struct queue clients, known, strangers, finished;
-static unsigned int clients_run, strangers_run;
+static struct class clients, known, strangers;
+static struct queue returned;		/* to the loop: over, or waiting */
 static struct session *running[THREADS_MAX];
 static unsigned int load;
 static bool stopping;
 static unsigned int threads_n;
 /* the loop's */
 static pthread_t threads[THREADS_MAX];
-static int bell = -1;			/* rings when `finished` has some */
+static int bell = -1;			/* rings when `returned` has some */
 static struct event *bell_event;
 static void (*on_done)(struct session *session);
+static struct session *waiting;		/* for their peers; by next */
 
 static void put(struct queue *q, struct session *session)
 {
@@ -67,7 +75,7 @@ static void ring(void)
 	(void)n;
 }
 
-static struct queue *queue_of(const struct session *session)
+static struct class *class_of(const struct session *session)
 {
 	if (session->client)
 		return &clients;
@@ -79,35 +87,42 @@ static unsigned int share(unsigned int divisor)
 	return threads_n > divisor ? threads_n / divisor : 1;
 }
 
-/* The next that may run now */
-static struct session *next_session(void)
+static struct session *take_of(struct class *class, unsigned int most)
 {
-	struct session *session = take(&known);
+	struct session *session;
 
-	if (!session && clients_run < share(2)) {
-		session = take(&clients);
-		clients_run += !!session;
-	}
-	if (!session && strangers_run < share(4)) {
-		session = take(&strangers);
-		strangers_run += !!session;
-	}
+	if (class->running >= most)
+		return NULL;
+	session = take(&class->begun);
+	if (!session)
+		session = take(&class->fresh);
+	class->running += !!session;
 	return session;
 }
 
-static void has_run(const struct session *session)
+/* The next that may run now */
+static struct session *next_session(void)
 {
-	if (session->client)
-		clients_run--;
-	else if (!session->known)
-		strangers_run--;
-	/* Its share may be what another one waits for */
-	pthread_cond_signal(&work);
+	struct session *session = take_of(&known, threads_n);
+
+	if (!session)
+		session = take_of(&clients, share(2));
+	if (!session)
+		session = take_of(&strangers, share(4));
+	return session;
+}
+
+/* Out of reach of worker_cancel() from now on */
+static void hang_up(struct session *session)
+{
+	close(session->fd);
+	session->fd = -1;
 }
 
 static void *worker(void *slot)
 {
 	struct session *session;
+	bool over;
 
 	pthread_mutex_lock(&lock);
 	for (;;) {
@@ -118,19 +133,67 @@ static void *worker(void *slot)
 			break;
 		*(struct session **)slot = session;
 		pthread_mutex_unlock(&lock);
-		session_run(session);
+		over = session_run(session);
 		pthread_mutex_lock(&lock);
 		*(struct session **)slot = NULL;
-		/* Out of reach of worker_cancel() */
-		close(session->fd);
-		session->fd = -1;
+		if (over)
+			hang_up(session);
 		load--;
-		has_run(session);
-		put(&finished, session);
+		class_of(session)->running--;
+		/* Its share may be what another one waits for */
+		pthread_cond_signal(&work);
+		put(&returned, session);
 		ring();
 	}
 	pthread_mutex_unlock(&lock);
 	return NULL;
+}
+
+/* Those that have begun are never turned away */
+static void submit_again(struct session *session)
+{
+	pthread_mutex_lock(&lock);
+	put(&class_of(session)->begun, session);
+	load++;
+	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+}
+
+static void waits_no_more(struct session *session)
+{
+	struct session **at;
+
+	for (at = &waiting; *at != session; at = &(*at)->next)
+		;
+	*at = session->next;
+	if (session->event)
+		event_free(session->event);
+	session->event = NULL;
+	session->waits_since = 0;
+}
+
+static void peer_stirs(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd, (void)what;
+	waits_no_more(data);
+	submit_again(data);
+}
+
+static void wait_for_peer(struct session *session)
+{
+	uint64_t now = now_ms();
+	struct timeval patience;
+
+	patience = ms_timeval(session->deadline > now ?
+			      session->deadline - now : 0);
+	session->event = event_new(loop, session->fd, session->wants,
+				   peer_stirs, session);
+	session->waits_since = now;
+	session->next = waiting;
+	waiting = session;
+	/* Without memory it finds out that nothing came, and waits again */
+	if (!session->event || event_add(session->event, &patience) < 0)
+		peer_stirs(session->fd, EV_TIMEOUT, session);
 }
 
 static void collect(evutil_socket_t fd, short what, void *data)
@@ -144,12 +207,21 @@ static void collect(evutil_socket_t fd, short what, void *data)
 	(void)n;
 	for (;;) {
 		pthread_mutex_lock(&lock);
-		session = take(&finished);
+		session = take(&returned);
 		pthread_mutex_unlock(&lock);
 		if (!session)
 			return;
-		on_done(session);
+		if (session->fd >= 0)
+			wait_for_peer(session);
+		else
+			on_done(session);
 	}
+}
+
+static void class_init(struct class *class)
+{
+	class->begun.tail = &class->begun.head;
+	class->fresh.tail = &class->fresh.head;
 }
 
 int worker_start(unsigned int n, void (*done)(struct session *session))
@@ -157,10 +229,10 @@ int worker_start(unsigned int n, void (*done)(struct session *session))
 	pthread_attr_t attr;
 	int ret = 0;
 
-	clients.tail = &clients.head;
-	known.tail = &known.head;
-	strangers.tail = &strangers.head;
-	finished.tail = &finished.head;
+	class_init(&clients);
+	class_init(&known);
+	class_init(&strangers);
+	returned.tail = &returned.head;
 	on_done = done;
 	bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (bell < 0)
@@ -185,10 +257,11 @@ bool worker_submit(struct session *session)
 {
 	bool room;
 
+	session->submitted = now_ms();
 	pthread_mutex_lock(&lock);
 	room = load < QUEUE_MAX;
 	if (room) {
-		put(queue_of(session), session);
+		put(&class_of(session)->fresh, session);
 		load++;
 		pthread_cond_signal(&work);
 	}
@@ -212,7 +285,7 @@ unsigned int worker_threads(void)
 }
 
 /* The descriptor is closed under lock, so it is the session's or -1 */
-static void hang_up(const struct session *session)
+static void cut(const struct session *session)
 {
 	if (session->fd >= 0)
 		shutdown(session->fd, SHUT_RDWR);
@@ -221,24 +294,35 @@ static void hang_up(const struct session *session)
 void worker_cancel(const struct session *session)
 {
 	pthread_mutex_lock(&lock);
-	hang_up(session);
+	cut(session);
 	pthread_mutex_unlock(&lock);
 }
 
-static void cancel_all(void)
+/* To its end, which is near: nothing comes from its peer any more */
+static void finish(struct session *session)
 {
-	struct session *session;
-	unsigned int i;
-
-	for (i = 0; i < threads_n; i++)
-		if (running[i])
-			hang_up(running[i]);
-	while ((session = take(&clients)) || (session = take(&known)) ||
-	       (session = take(&strangers)))
-		put(&finished, session);
+	cut(session);
+	if (session->run)
+		while (!session_run(session))
+			;
+	session_free(session);
 }
 
-/* What ran is finished, what waited is not begun; none is reported */
+static void finish_all(struct queue *queue)
+{
+	struct session *session;
+
+	while ((session = take(queue)))
+		finish(session);
+}
+
+static void finish_class(struct class *class)
+{
+	finish_all(&class->begun);
+	finish_all(&class->fresh);
+}
+
+/* What has begun is finished, what waited is not begun; none is reported */
 void worker_stop(void)
 {
 	struct session *session;
@@ -246,14 +330,24 @@ void worker_stop(void)
 
 	pthread_mutex_lock(&lock);
 	stopping = true;
-	cancel_all();
+	for (i = 0; i < threads_n; i++)
+		if (running[i])
+			cut(running[i]);
 	pthread_cond_broadcast(&work);
 	pthread_mutex_unlock(&lock);
 	for (i = 0; i < threads_n; i++)
 		pthread_join(threads[i], NULL);
 	threads_n = 0;
-	while (finished.tail && (session = take(&finished)))
-		session_free(session);
+	while ((session = waiting)) {
+		waits_no_more(session);
+		finish(session);
+	}
+	if (returned.tail) {
+		finish_class(&clients);
+		finish_class(&known);
+		finish_class(&strangers);
+		finish_all(&returned);
+	}
 	if (bell_event)
 		event_free(bell_event);
 	bell_event = NULL;
