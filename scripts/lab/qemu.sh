@@ -88,8 +88,8 @@ vm_once()
 	*) accel=$VM_ACCEL processor=host ;;
 	esac
 	[ -z "$VM_ICOUNT" ] || {
-		# "rep movsb" would count as one instruction for each byte
-		accel=tcg,thread=single processor=max,-erms,-fsrm VM_SMP=1
+		# "rep movsb" and "rep stosb" would count one instruction for each byte
+		accel=tcg,thread=single processor=max,-erms,-fsrm,-fsrs VM_SMP=1
 		opts+=(-icount "shift=0,sleep=off")
 	}
 	opts+=(-accel "$accel" -cpu "$processor" -smp "$VM_SMP" -m "$VM_MEM")
