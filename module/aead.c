@@ -114,38 +114,40 @@ out:
 		wake_up_var(&sa->parked);
 }
 
-static noinline int sgs_fill_pieces(struct tcpseal_sgs *sgs,
-				    struct tcpseal_cursor *c, unsigned int len)
+static noinline int sg_fill_pieces(struct tcpseal_cursor *c, unsigned int len)
 {
 	unsigned int n = 0;
 
 	while (len) {
-		unsigned int part = min(len, c->vec->bv_len - c->skip);
+		unsigned int part;
 
 		if (++n == TCPSEAL_SG_MAX)
 			return -EMSGSIZE;
-		sg_set_page(&sgs->sg[n], c->vec->bv_page, part,
-			    c->vec->bv_offset + c->skip);
-		tcpseal_cursor_skip(c, part);
+		if (!c->left) {
+			c->vec++;
+			c->off = c->vec->bv_offset;
+			c->left = c->vec->bv_len;
+		}
+		part = min(len, c->left);
+		sg_set_page(&c->sg[n], c->vec->bv_page, part, c->off);
+		tcpseal_cursor_move(c, part);
 		len -= part;
 	}
-	if (sgs->end != n) {
-		sg_unmark_end(&sgs->sg[sgs->end]);
-		sg_mark_end(&sgs->sg[n]);
-		sgs->end = n;
-	}
+	sg_unmark_end(&c->sg[c->end]);
+	sg_mark_end(&c->sg[n]);
+	c->end = n;
 	return 0;
 }
 
 /* The next @len bytes at the cursor, behind the AAD; mostly in one piece. */
-static __always_inline int sgs_fill(struct tcpseal_sgs *sgs,
-				    struct tcpseal_cursor *c, unsigned int len)
+static __always_inline int sg_fill(struct tcpseal_cursor *c, unsigned int len)
 {
-	if (unlikely(sgs->end != 1 || c->skip + len > c->vec->bv_len || !len))
-		return sgs_fill_pieces(sgs, c, len);
-	sg_set_page(&sgs->sg[1], c->vec->bv_page, len,
-		    c->vec->bv_offset + c->skip);
-	tcpseal_cursor_skip(c, len);
+	/* of several pieces, sg[1] was not the last */
+	if (unlikely(c->end != 1 || len > c->left || !len))
+		return sg_fill_pieces(c, len);
+	c->sg[1].offset = c->off;
+	c->sg[1].length = len;
+	tcpseal_cursor_move(c, len);
 	return 0;
 }
 
@@ -186,12 +188,12 @@ static struct tcpseal_job *job_new(unsigned int size)
 	if (!job)
 		return NULL;
 	job->size = size;
-	sg_init_table(job->ssg.sg, TCPSEAL_SG_MAX);
-	sg_init_table(job->dsg.sg, TCPSEAL_SG_MAX);
-	sg_set_buf(&job->ssg.sg[0], job->aad, 0);
-	sg_set_buf(&job->dsg.sg[0], job->aad, 0);
-	job->ssg.end = TCPSEAL_SG_MAX - 1;
-	job->dsg.end = TCPSEAL_SG_MAX - 1;
+	sg_init_table(job->from.sg, TCPSEAL_SG_MAX);
+	sg_init_table(job->to.sg, TCPSEAL_SG_MAX);
+	sg_set_buf(&job->from.sg[0], job->aad, 0);
+	sg_set_buf(&job->to.sg[0], job->aad, 0);
+	job->from.end = TCPSEAL_SG_MAX - 1;
+	job->to.end = TCPSEAL_SG_MAX - 1;
 	aead_request_set_callback(&job->req, CRYPTO_TFM_REQ_MAY_BACKLOG,
 				  job_callback, job);
 	return job;
@@ -222,9 +224,15 @@ struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
 		if (!job)
 			return NULL;
 	}
-	memset(job, 0, offsetof(struct tcpseal_job, aad));
 	job->sa = sa;
 	job->tn = sa->tn;
+	job->seal = false;
+	job->must_sync = false;
+	job->parked = false;
+	job->done = false;
+	job->err = 0;
+	job->cur = 0;
+	job->nr_dst = 0;
 	job->src = (void *)(&job->req + 1) + ctx;
 	job->dst = job->src + src;
 	job->extra = job->dst + dst;
@@ -238,8 +246,8 @@ struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
  */
 void tcpseal_job_aad(struct tcpseal_job *job, unsigned int len)
 {
-	job->ssg.sg[0].length = len;
-	job->dsg.sg[0].length = len;
+	job->from.sg[0].length = len;
+	job->to.sg[0].length = len;
 	aead_request_set_ad(&job->req, len);
 }
 
@@ -256,11 +264,10 @@ int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
 {
 	int err;
 
-	err = sgs_fill(&job->ssg, &job->from, src_len) ?:
-	      sgs_fill(&job->dsg, &job->to, dst_len);
+	err = sg_fill(&job->from, src_len) ?: sg_fill(&job->to, dst_len);
 	if (err)
 		return err;
-	aead_request_set_crypt(&job->req, job->ssg.sg, job->dsg.sg, src_len,
+	aead_request_set_crypt(&job->req, job->from.sg, job->to.sg, src_len,
 			       job->nonce);
 	return 0;
 }

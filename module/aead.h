@@ -16,16 +16,18 @@
 /* AAD, then one record: frags of a full skb, linear part, a piece cut. */
 #define TCPSEAL_SG_MAX		(1 + MAX_SKB_FRAGS + 2)
 
-/* Where in a list of pieces the next record begins. */
+/*
+ * A list of pieces, where in it the next record begins, and the scatterlist of
+ * that: set up once, sg[0] is the AAD. A record mostly lies in one piece, and
+ * sg[1] points to the page of the piece at hand, so that then only offset and
+ * length change.
+ */
 struct tcpseal_cursor {
-	const struct bio_vec	*vec;
-	unsigned int		skip;
-};
-
-/* Set up once: [0] is the AAD; a record only moves the pieces and the end. */
-struct tcpseal_sgs {
+	const struct bio_vec	*vec;	/* the piece at hand */
+	unsigned int		off;	/* in its page */
+	unsigned int		left;	/* bytes of it */
+	unsigned int		end;	/* last entry of @sg in use */
 	struct scatterlist	sg[TCPSEAL_SG_MAX];
-	unsigned int		end;
 };
 
 struct tcpseal_job;
@@ -75,7 +77,6 @@ struct tcpseal_job {
 	union {
 		struct {			/* sealing */
 			unsigned int	per_skb; /* records in one skb */
-			unsigned int	step;	/* between skbs in @dst */
 			u16		urg_ptr;
 			bool		cwr_all; /* AccECN */
 			bool		oversize;
@@ -92,15 +93,13 @@ struct tcpseal_job {
 	};
 
 	void				*extra;
-	struct tcpseal_cursor		from, to;
 	struct bio_vec			*src;	/* no references */
 	struct bio_vec			*dst;	/* our pages, references */
 	unsigned int			nr_dst;
 	u8				nonce[TCPSEAL_IV_LEN];
 
-	/* from here on the next job finds what this one left */
 	u8				aad[TCPSEAL_AAD_MAX] __aligned(8);
-	struct tcpseal_sgs		ssg, dsg;
+	struct tcpseal_cursor		from, to;
 	unsigned int			size;	/* of the allocation */
 	struct aead_request		req CRYPTO_MINALIGN_ATTR;
 	/* request context, then src, dst and recs */
@@ -117,13 +116,49 @@ int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
 			unsigned int dst_len);
 int tcpseal_job_run(struct tcpseal_job *job);
 
+static inline void tcpseal_cursor_piece(struct tcpseal_cursor *c,
+					const struct bio_vec *vec)
+{
+	c->vec = vec;
+	c->off = vec->bv_offset;
+	c->left = vec->bv_len;
+	sg_assign_page(&c->sg[1], vec->bv_page);
+}
+
+/* At the first of @nr pieces; there may be none. */
+static inline void tcpseal_cursor_start(struct tcpseal_cursor *c,
+					const struct bio_vec *vec,
+					unsigned int nr)
+{
+	c->left = 0;
+	if (nr)
+		tcpseal_cursor_piece(c, vec);
+}
+
+/* How much of @len bytes is in one piece? There is at least one byte more. */
+static inline unsigned int tcpseal_cursor_part(struct tcpseal_cursor *c,
+					       unsigned int len)
+{
+	if (!c->left)
+		tcpseal_cursor_piece(c, c->vec + 1);
+	return min(len, c->left);
+}
+
+static inline void tcpseal_cursor_move(struct tcpseal_cursor *c,
+				       unsigned int len)
+{
+	c->off += len;
+	c->left -= len;
+}
+
 static inline void tcpseal_cursor_skip(struct tcpseal_cursor *c,
 				       unsigned int len)
 {
-	c->skip += len;
-	while (c->skip && c->skip >= c->vec->bv_len) {
-		c->skip -= c->vec->bv_len;
-		c->vec++;
+	while (len) {
+		unsigned int part = tcpseal_cursor_part(c, len);
+
+		tcpseal_cursor_move(c, part);
+		len -= part;
 	}
 }
 
@@ -131,24 +166,20 @@ static inline void tcpseal_cursor_skip(struct tcpseal_cursor *c,
 static __always_inline void tcpseal_cursor_read(struct tcpseal_cursor *c,
 						void *to, unsigned int len)
 {
-	unsigned int start = c->vec->bv_offset + c->skip;
-
 	/* lowmem, and most often in one piece of one page */
-	if (likely(!IS_ENABLED(CONFIG_HIGHMEM) &&
-		   c->skip + len < c->vec->bv_len)) {
-		memcpy(to, page_address(c->vec->bv_page) + start, len);
-		c->skip += len;
+	if (likely(!IS_ENABLED(CONFIG_HIGHMEM) && len <= c->left)) {
+		memcpy(to, page_address(c->vec->bv_page) + c->off, len);
+		tcpseal_cursor_move(c, len);
 		return;
 	}
 	while (len) {
-		unsigned int off = c->vec->bv_offset + c->skip;
-		unsigned int part = min(len, c->vec->bv_len - c->skip);
+		unsigned int part = tcpseal_cursor_part(c, len);
 
 		part = min_t(unsigned int, part,
-			     PAGE_SIZE - offset_in_page(off));
-		memcpy_from_page(to, c->vec->bv_page + (off >> PAGE_SHIFT),
-				 offset_in_page(off), part);
-		tcpseal_cursor_skip(c, part);
+			     PAGE_SIZE - offset_in_page(c->off));
+		memcpy_from_page(to, c->vec->bv_page + (c->off >> PAGE_SHIFT),
+				 offset_in_page(c->off), part);
+		tcpseal_cursor_move(c, part);
 		to += part;
 		len -= part;
 	}
@@ -159,18 +190,16 @@ static __always_inline void tcpseal_cursor_write(struct tcpseal_cursor *c,
 						 const void *from,
 						 unsigned int len)
 {
-	if (likely(c->skip + len < c->vec->bv_len)) {
-		memcpy(page_address(c->vec->bv_page) + c->vec->bv_offset +
-		       c->skip, from, len);
-		c->skip += len;
+	if (likely(len <= c->left)) {
+		memcpy(page_address(c->vec->bv_page) + c->off, from, len);
+		tcpseal_cursor_move(c, len);
 		return;
 	}
 	while (len) {
-		unsigned int part = min(len, c->vec->bv_len - c->skip);
+		unsigned int part = tcpseal_cursor_part(c, len);
 
-		memcpy(page_address(c->vec->bv_page) + c->vec->bv_offset +
-		       c->skip, from, part);
-		tcpseal_cursor_skip(c, part);
+		memcpy(page_address(c->vec->bv_page) + c->off, from, part);
+		tcpseal_cursor_move(c, part);
 		from += part;
 		len -= part;
 	}

@@ -371,12 +371,15 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
 	unsigned int src = tcpseal_skb_nvec(skb);
 	unsigned int dst = small ? 1 : bytes / PAGE_SIZE + 2;
 	struct tcpseal_job *job;
-	int n;
+	int n = 1;
 
 	job = tcpseal_job_alloc(sa, src, dst, recs + (small ? bytes : 0));
 	if (!job)
 		return NULL;
 	job->recs = job->extra;
+	job->small = NULL;
+	job->total = 0;
+	job->csum_known = false;
 	if (small) {
 		job->small = (u8 *)job->extra + recs;
 		job->dst[0].bv_page = virt_to_page(job->small);
@@ -397,9 +400,9 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
 	job->skb = skb;
 	job->seg = *seg;
 	job->nr = nr;
-	tcpseal_skb_vec(skb, seg->hlen, job->src, src);
-	job->from.vec = job->src;
-	job->to.vec = job->dst;
+	src = tcpseal_skb_vec(skb, seg->hlen, job->src, src);
+	tcpseal_cursor_start(&job->from, job->src, src);
+	tcpseal_cursor_start(&job->to, job->dst, n);
 	return job;
 }
 

@@ -371,9 +371,9 @@ static struct tcpseal_job *seal_job(struct tcpseal_sa *sa,
 	job->chunk = p->chunk;
 	job->per_skb = p->per_skb;
 	job->oversize = p->oversize;
-	tcpseal_skb_vec(skb, seg->hlen, job->src, src);
-	job->from.vec = job->src;
-	job->to.vec = job->dst;
+	src = tcpseal_skb_vec(skb, seg->hlen, job->src, src);
+	tcpseal_cursor_start(&job->from, job->src, src);
+	tcpseal_cursor_start(&job->to, job->dst, n);
 	return job;
 }
 
@@ -436,7 +436,7 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 	if (!job)
 		goto drop;
 	seal_job_headers(tn, job);
-	job->state.sk = sk;
+	job->state = (struct nf_hook_state) { .sk = sk };
 	job->counter = tcpseal_lane_take(&sa->tx[job->lane], job->nr);
 	if (job->counter > TCPSEAL_COUNTER_MAX) {
 		tcpseal_job_free(job);
