@@ -16,7 +16,7 @@
 /**
  * tcpseal_bypass_opened() - would an opened segment leave again, in plain?
  * @tn: namespace
- * @skb: TCP at POST_ROUTING
+ * @skb: TCP at POST_ROUTING, not from a local socket
  * @seg: its shape
  * @out: device it leaves by
  *
@@ -32,8 +32,6 @@ bool tcpseal_bypass_opened(struct tcpseal_net *tn, const struct sk_buff *skb,
 	struct tcpseal_link *link;
 	struct tcpseal_addrs a;
 
-	if (!skb->skb_iif)
-		return false;
 	tcpseal_seg_addrs(skb, seg, false, &a);
 	link = tcpseal_link_lookup(tn, &a);
 	if (!link || link->mode != TCPSEAL_MODE_REQUIRE)

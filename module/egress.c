@@ -70,6 +70,7 @@ static enum tcpseal_verdict egress_decide(struct tcpseal_net *tn,
 					  struct tcpseal_pair *pair,
 					  struct sk_buff *skb,
 					  struct tcpseal_seg *seg,
+					  const struct tcpseal_addrs *a,
 					  struct sock *sk)
 {
 	struct tcpseal_sa *sa;
@@ -82,7 +83,7 @@ static enum tcpseal_verdict egress_decide(struct tcpseal_net *tn,
 		if (!sa)
 			return egress_no_key(tn, pair, skb, sk);
 		if (tcpseal_sa_may_seal(sa, seg->payload))
-			return tcpseal_seal(tn, pair, sa, skb, seg, sk);
+			return tcpseal_seal(tn, sa, skb, seg, a, sk);
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_REKEY);
 		tcpseal_drop(tn, pair, NULL, NULL, skb, TCPSEAL_DROP_EXPIRED,
 			     tcpseal_segs(skb));
@@ -200,7 +201,7 @@ int tcpseal_egress_again(struct net *net, struct sock *sk, struct sk_buff *skb)
 		tcpseal_seg_addrs(skb, &seg, true, &a);
 		pair = egress_pair(tn, skb, &seg, &a, &verdict);
 		if (pair)
-			verdict = egress_decide(tn, pair, skb, &seg, sk);
+			verdict = egress_decide(tn, pair, skb, &seg, &a, sk);
 	}
 	if (verdict == TCPSEAL_ACCEPT)
 		tcpseal_xmit(net, sk, skb);
@@ -285,7 +286,8 @@ static struct tcpseal_pair *egress_begin(struct tcpseal_net *tn,
 		*verdict = egress_odd(tn, skb, seg, a, shape);
 		return NULL;
 	}
-	if (unlikely(tcpseal_bypass_opened(tn, skb, seg, state->out))) {
+	if (skb->skb_iif &&
+	    unlikely(tcpseal_bypass_opened(tn, skb, seg, state->out))) {
 		tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_BYPASS,
 			     tcpseal_segs(skb));
 		*verdict = TCPSEAL_DROP;
@@ -325,7 +327,7 @@ enum tcpseal_verdict tcpseal_egress(struct tcpseal_net *tn,
 		return TCPSEAL_ACCEPT;
 	}
 	if (tcpseal_is_last(state))
-		return egress_decide(tn, pair, skb, &seg, state->sk);
+		return egress_decide(tn, pair, skb, &seg, &a, state->sk);
 	tcpseal_rest_then_seal(skb, state);
 	return TCPSEAL_STOLEN;
 }

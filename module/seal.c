@@ -163,9 +163,7 @@ static void seal_count(struct tcpseal_job *job)
 	atomic64_add(job->nr, &lane->records);
 	atomic64_add(job->seg.payload, &lane->bytes);
 	atomic64_add(skbs, &lane->skbs);
-	tcpseal_count(job->tn, TCPSEAL_T_SEALED_RECORDS, job->nr);
-	tcpseal_count(job->tn, TCPSEAL_T_SEALED_BYTES, job->seg.payload);
-	tcpseal_count(job->tn, TCPSEAL_T_SEALED_SKBS, skbs);
+	tcpseal_count_sealed(job->tn, job->nr, job->seg.payload, skbs);
 	if (skbs > 1)
 		tcpseal_note(job->tn, TCPSEAL_NOTE_GSO_CAPPED, 1);
 	trace_tcpseal_seal(job->sa, job->lane, job->counter, job->nr,
@@ -396,10 +394,10 @@ static void seal_job_headers(struct tcpseal_net *tn, struct tcpseal_job *job)
 /**
  * tcpseal_seal() - seal one skb of a pair
  * @tn: namespace
- * @pair: for counting
  * @sa: sending SA that may seal
  * @skb: at POST_ROUTING, or behind it
  * @seg: its shape; payload shrinks when SYN data is cut
+ * @a: its addresses
  * @sk: socket of the hook
  *
  * Context: BH off, RCU.
@@ -409,12 +407,12 @@ static void seal_job_headers(struct tcpseal_net *tn, struct tcpseal_job *job)
  * sealed (counted).
  */
 enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
-				  struct tcpseal_pair *pair,
 				  struct tcpseal_sa *sa, struct sk_buff *skb,
-				  struct tcpseal_seg *seg, struct sock *sk)
+				  struct tcpseal_seg *seg,
+				  const struct tcpseal_addrs *a,
+				  struct sock *sk)
 {
 	enum tcpseal_drop why = TCPSEAL_DROP_UNREADABLE;
-	struct tcpseal_addrs a;
 	struct tcpseal_job *job;
 	struct sk_buff *list;
 	struct plan plan;
@@ -424,8 +422,7 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 	why = TCPSEAL_DROP_CHECKSUM;
 	if (!seal_checksum_ok(skb, seg))
 		goto drop;
-	tcpseal_seg_addrs(skb, seg, true, &a);
-	why = seal_plan(tn, &a, skb, seg, sk, &plan);
+	why = seal_plan(tn, a, skb, seg, sk, &plan);
 	if (why)
 		goto drop;
 	if (skb_is_gso(skb))
@@ -455,6 +452,6 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 	return TCPSEAL_STOLEN;
 
 drop:
-	tcpseal_drop(tn, pair, sa, NULL, skb, why, tcpseal_segs(skb));
+	tcpseal_drop(tn, sa->pair, sa, NULL, skb, why, tcpseal_segs(skb));
 	return TCPSEAL_DROP;
 }

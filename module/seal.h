@@ -8,9 +8,10 @@
 
 /* seal.c */
 enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
-				  struct tcpseal_pair *pair,
 				  struct tcpseal_sa *sa, struct sk_buff *skb,
-				  struct tcpseal_seg *seg, struct sock *sk);
+				  struct tcpseal_seg *seg,
+				  const struct tcpseal_addrs *a,
+				  struct sock *sk);
 void tcpseal_xmit(struct net *net, struct sock *sk, struct sk_buff *skb);
 
 /* ingress.c */

@@ -32,6 +32,30 @@ void tcpseal_count(struct tcpseal_net *tn, enum tcpseal_total what, u64 n)
 	count(stats, &stats->total[what], n);
 }
 
+void tcpseal_count_sealed(struct tcpseal_net *tn, unsigned int records,
+			  unsigned int bytes, unsigned int skbs)
+{
+	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
+
+	u64_stats_update_begin(&stats->syncp);
+	u64_stats_add(&stats->total[TCPSEAL_T_SEALED_RECORDS], records);
+	u64_stats_add(&stats->total[TCPSEAL_T_SEALED_BYTES], bytes);
+	u64_stats_add(&stats->total[TCPSEAL_T_SEALED_SKBS], skbs);
+	u64_stats_update_end(&stats->syncp);
+}
+
+void tcpseal_count_opened(struct tcpseal_net *tn, unsigned int records,
+			  unsigned int bytes, unsigned int skbs)
+{
+	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
+
+	u64_stats_update_begin(&stats->syncp);
+	u64_stats_add(&stats->total[TCPSEAL_T_OPENED_RECORDS], records);
+	u64_stats_add(&stats->total[TCPSEAL_T_OPENED_BYTES], bytes);
+	u64_stats_add(&stats->total[TCPSEAL_T_OPENED_SKBS], skbs);
+	u64_stats_update_end(&stats->syncp);
+}
+
 void tcpseal_note(struct tcpseal_net *tn, enum tcpseal_note what, u64 n)
 {
 	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
