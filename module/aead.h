@@ -80,6 +80,7 @@ struct tcpseal_job {
 			u16		urg_ptr;
 			bool		cwr_all; /* AccECN */
 			bool		oversize;
+			bool		linear;	/* into the head of the skb */
 		};
 		struct {			/* opening */
 			struct tcpseal_opened *recs;

@@ -15,9 +15,6 @@
 #include "stats.h"
 #include "trace.h"
 
-/* Below, plaintext goes into the head: nobody pins 32 KiB by one byte. */
-#define SMALL		256
-
 /* What became of one record. */
 struct tcpseal_opened {
 	u32	seq;		/* true sequence number */
@@ -242,36 +239,24 @@ static unsigned int open_judge(struct tcpseal_job *job, unsigned int *skbs)
 	return good;
 }
 
-/*
- * All records went through: make the plain skbs. Returns the list, the
- * original first, or NULL when nothing is to be delivered (counted; the
- * original is the caller's to free).
- */
-static struct sk_buff *open_emit(struct tcpseal_job *job)
+/* More runs than one: each its skb, the original first. */
+static int open_split(struct tcpseal_job *job, unsigned int skbs,
+		      unsigned int room)
 {
-	struct sk_buff *skb = job->skb, *list = NULL, **tail = &list, *piece;
-	unsigned int room = job->small ? job->total : 0;
-	unsigned int i, n, skbs;
+	struct sk_buff *skb = job->skb, *piece, **tail = &skb->next;
+	unsigned int i, n;
 
-	if (job->err) {
-		tcpseal_drop(job->tn, job->pair, job->sa, NULL, skb,
-			     TCPSEAL_DROP_NO_MEMORY, job->nr);
-		return NULL;
-	}
-	if (!open_judge(job, &skbs))
-		return NULL;
-	if (tcpseal_skb_own(skb, room))
-		goto err_drop;
-	for (i = 0; i < skbs; i++) {
-		piece = i ? tcpseal_skb_piece(skb, job->seg.hlen, room) : skb;
-		if (!piece)
-			goto err_pieces;
-		piece->next = NULL;
+	while (--skbs) {
+		piece = tcpseal_skb_piece(skb, job->seg.hlen, room);
+		if (!piece) {
+			kfree_skb_list(skb->next);
+			skb->next = NULL;
+			return -ENOMEM;
+		}
 		*tail = piece;
 		tail = &piece->next;
 	}
-	piece = list;
-	for (i = 0; i < job->nr; i += n) {
+	for (i = 0, piece = skb; i < job->nr; i += n) {
 		n = 1;
 		if (job->recs[i].why)
 			continue;
@@ -279,12 +264,33 @@ static struct sk_buff *open_emit(struct tcpseal_job *job)
 		open_fill(job, piece, &job->recs[i]);
 		piece = piece->next;
 	}
-	return list;
+	return 0;
+}
 
-err_pieces:
-	piece = skb->next;
+/*
+ * All records went through: make the plain skbs. Returns the list, the
+ * original first, or NULL when nothing is to be delivered (counted; the
+ * original is the caller's to free).
+ */
+static struct sk_buff *open_emit(struct tcpseal_job *job)
+{
+	unsigned int room = job->small ? job->total : 0, good, skbs;
+	struct sk_buff *skb = job->skb;
+
+	if (job->err)
+		goto err_drop;
+	good = open_judge(job, &skbs);
+	if (!good)
+		return NULL;
+	if (tcpseal_skb_own(skb, room))
+		goto err_drop;
 	skb->next = NULL;
-	kfree_skb_list(piece);
+	if (likely(good == job->nr && skbs == 1))
+		open_fill(job, skb, job->recs);
+	else if (open_split(job, skbs, room))
+		goto err_drop;
+	return skb;
+
 err_drop:
 	tcpseal_drop(job->tn, job->pair, job->sa, NULL, skb,
 		     TCPSEAL_DROP_NO_MEMORY, job->nr);
@@ -365,7 +371,7 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
 	unsigned int bytes = seg->payload - min(seg->payload,
 						nr * TCPSEAL_OVERHEAD);
 	unsigned int recs = nr * sizeof(struct tcpseal_opened);
-	bool small = bytes <= SMALL, order0 = false;
+	bool small = bytes <= TCPSEAL_SMALL, order0 = false;
 	unsigned int src = tcpseal_skb_nvec(skb);
 	unsigned int dst = small ? 1 : bytes / PAGE_SIZE + 2;
 	struct tcpseal_job *job;

@@ -170,6 +170,44 @@ static void seal_count(struct tcpseal_job *job)
 			   job->seg.payload);
 }
 
+/* Records @first to @first + @n go into @skb, which has the headers. */
+static void seal_fill(struct tcpseal_job *job, struct sk_buff *skb,
+		      unsigned int first, unsigned int n)
+{
+	unsigned int off = record_off(job, first);
+	unsigned int len = record_off(job, first + n - 1) - off +
+			   record_len(job, first + n - 1) + TCPSEAL_OVERHEAD;
+
+	if (job->linear)
+		tcpseal_skb_put(skb, job->seg.hlen, len);
+	else
+		tcpseal_skb_payload(skb, job->seg.hlen, job->dst, off, len);
+	seal_header(job, skb, first, n);
+}
+
+/* More records than one skb can hold: others, with its headers, behind it. */
+static int seal_split(struct tcpseal_job *job)
+{
+	struct sk_buff *skb = job->skb, *piece, **tail = &skb->next;
+	unsigned int k, n;
+
+	for (k = job->per_skb; k < job->nr; k += job->per_skb) {
+		piece = tcpseal_skb_piece(skb, job->seg.hlen, 0);
+		if (!piece) {
+			kfree_skb_list(skb->next);
+			skb->next = NULL;
+			return -ENOMEM;
+		}
+		*tail = piece;
+		tail = &piece->next;
+	}
+	for (k = 0, piece = skb; k < job->nr; k += n, piece = piece->next) {
+		n = min(job->per_skb, job->nr - k);
+		seal_fill(job, piece, k, n);
+	}
+	return 0;
+}
+
 /*
  * All records are sealed: put them into the skb, and into further ones where
  * one cannot hold them all. Returns the list of skbs, the first being the
@@ -178,10 +216,8 @@ static void seal_count(struct tcpseal_job *job)
  */
 static struct sk_buff *seal_emit(struct tcpseal_job *job)
 {
-	struct sk_buff *skb = job->skb, *first = NULL, **tail = &first;
-	unsigned int hlen = job->seg.hlen, k, n, len;
 	enum tcpseal_drop why = TCPSEAL_DROP_NO_MEMORY;
-	struct sk_buff *piece;
+	struct sk_buff *skb = job->skb;
 
 	if (job->err) {
 		if (job->err != -ENOMEM && job->err != -EMSGSIZE)
@@ -190,32 +226,14 @@ static struct sk_buff *seal_emit(struct tcpseal_job *job)
 	}
 	if (tcpseal_skb_own(skb, 0))
 		goto err_drop;
-	for (k = 0; k < job->nr; k += n) {
-		n = min(job->per_skb, job->nr - k);
-		/* the original comes last: pieces copy its headers */
-		piece = k ? tcpseal_skb_piece(skb, hlen, 0) : skb;
-		if (!piece)
-			goto err_pieces;
-		piece->next = NULL;
-		*tail = piece;
-		tail = &piece->next;
-	}
-	piece = first;
-	for (k = 0; k < job->nr; k += n, piece = piece->next) {
-		n = min(job->per_skb, job->nr - k);
-		len = record_off(job, k + n - 1) - record_off(job, k) +
-		      record_len(job, k + n - 1) + TCPSEAL_OVERHEAD;
-		tcpseal_skb_payload(piece, hlen, job->dst,
-				    record_off(job, k), len);
-		seal_header(job, piece, k, n);
-	}
-	seal_count(job);
-	return first;
-
-err_pieces:
-	piece = skb->next;
 	skb->next = NULL;
-	kfree_skb_list(piece);
+	if (likely(job->per_skb >= job->nr))
+		seal_fill(job, skb, 0, job->nr);
+	else if (seal_split(job))
+		goto err_drop;
+	seal_count(job);
+	return skb;
+
 err_drop:
 	tcpseal_drop(job->tn, job->pair, job->sa, NULL, skb, why,
 		     tcpseal_segs(skb));
@@ -339,6 +357,36 @@ static bool seal_checksum_ok(struct sk_buff *skb,
 			    seg->family);
 }
 
+/*
+ * Where the records go: a small one into the head, which has to be a new one
+ * anyway, behind the headers; all others into pages.
+ */
+static int seal_room(struct tcpseal_job *job, unsigned int max,
+		     unsigned int bytes)
+{
+	struct sk_buff *skb = job->skb;
+	bool order0 = false;
+	int n;
+
+	job->linear = bytes <= TCPSEAL_SMALL && job->nr == 1 &&
+		      skb_headlen(skb) == job->seg.hlen;
+	if (job->linear) {
+		if (tcpseal_skb_own(skb, bytes))
+			return -ENOMEM;
+		tcpseal_skb_tail(skb, job->dst, bytes);
+		tcpseal_cursor_start(&job->to, job->dst, 1);
+		return 0;
+	}
+	n = tcpseal_pages_alloc(job->dst, max, bytes, skb, &order0);
+	if (order0)
+		tcpseal_note(job->tn, TCPSEAL_NOTE_ORDER0, 1);
+	if (n < 0)
+		return n;
+	job->nr_dst = n;
+	tcpseal_cursor_start(&job->to, job->dst, n);
+	return 0;
+}
+
 static struct tcpseal_job *seal_job(struct tcpseal_sa *sa,
 				    struct sk_buff *skb,
 				    const struct tcpseal_seg *seg,
@@ -347,19 +395,9 @@ static struct tcpseal_job *seal_job(struct tcpseal_sa *sa,
 	unsigned int bytes = seg->payload + p->records * TCPSEAL_OVERHEAD;
 	unsigned int dst = bytes / PAGE_SIZE + 2, src = tcpseal_skb_nvec(skb);
 	struct tcpseal_job *job = tcpseal_job_alloc(sa, src, dst, 0);
-	bool order0 = false;
-	int n;
 
 	if (!job)
 		return NULL;
-	n = tcpseal_pages_alloc(job->dst, dst, bytes, skb, &order0);
-	if (order0)
-		tcpseal_note(sa->tn, TCPSEAL_NOTE_ORDER0, 1);
-	if (n < 0) {
-		tcpseal_job_free(job);
-		return NULL;
-	}
-	job->nr_dst = n;
 	job->ops = &seal_ops;
 	job->seal = true;
 	job->pair = sa->pair;
@@ -369,9 +407,12 @@ static struct tcpseal_job *seal_job(struct tcpseal_sa *sa,
 	job->chunk = p->chunk;
 	job->per_skb = p->per_skb;
 	job->oversize = p->oversize;
+	if (seal_room(job, dst, bytes)) {
+		tcpseal_job_free(job);
+		return NULL;
+	}
 	src = tcpseal_skb_vec(skb, seg->hlen, job->src, src);
 	tcpseal_cursor_start(&job->from, job->src, src);
-	tcpseal_cursor_start(&job->to, job->dst, n);
 	return job;
 }
 

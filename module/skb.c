@@ -358,6 +358,34 @@ void tcpseal_skb_linear(struct sk_buff *skb, unsigned int hlen,
 }
 
 /**
+ * tcpseal_skb_tail() - the linear room behind the data as a piece
+ * @skb: passed tcpseal_skb_own() with room for @len
+ * @vec: filled in, no reference taken
+ * @len: bytes of it
+ */
+void tcpseal_skb_tail(const struct sk_buff *skb, struct bio_vec *vec,
+		      unsigned int len)
+{
+	const void *tail = skb_tail_pointer(skb);
+
+	vec->bv_page = virt_to_page(tail);
+	vec->bv_offset = offset_in_page(tail);
+	vec->bv_len = len;
+}
+
+/**
+ * tcpseal_skb_put() - replace the payload by what is in the room behind
+ * @skb: linear up to @hlen; tcpseal_skb_tail() said where the room is
+ * @hlen: bytes of headers
+ * @len: bytes of payload
+ */
+void tcpseal_skb_put(struct sk_buff *skb, unsigned int hlen, unsigned int len)
+{
+	skb_strip(skb, hlen);
+	skb_put(skb, len);
+}
+
+/**
  * tcpseal_skb_piece() - a second skb with the headers of a first
  * @skb: stays as it is
  * @hlen: bytes of headers, linear

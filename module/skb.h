@@ -22,6 +22,8 @@ static inline bool tcpseal_sk_seals(const struct sock *sk)
 
 /* Pages of ours: one piece more than a full skb can need. */
 #define TCPSEAL_PAGES_MAX	MAX_SKB_FRAGS
+/* Up to here, payload is linear: nobody pins 32 KiB by one byte. */
+#define TCPSEAL_SMALL		256U
 /* What fits an skb whatever the pages are like, headers included. */
 #define TCPSEAL_SKB_MAX		65535U
 
@@ -43,6 +45,9 @@ void tcpseal_skb_payload(struct sk_buff *skb, unsigned int hlen,
 			 unsigned int len);
 void tcpseal_skb_linear(struct sk_buff *skb, unsigned int hlen,
 			const void *from, unsigned int len);
+void tcpseal_skb_tail(const struct sk_buff *skb, struct bio_vec *vec,
+		      unsigned int len);
+void tcpseal_skb_put(struct sk_buff *skb, unsigned int hlen, unsigned int len);
 struct sk_buff *tcpseal_skb_piece(const struct sk_buff *skb,
 				  unsigned int hlen, unsigned int tail);
 void tcpseal_skb_gso(struct sk_buff *skb, u16 family, unsigned int size,
