@@ -129,9 +129,9 @@ static struct ctrl_tuple *tuple_set(struct tcpseal_net *tn,
 	u32 ports = (__force u32)local << 16 | (__force u32)remote;
 	u64 hash;
 
-	hash = siphash_2u64(siphash(&a->local, len, &tn->lane_key),
-			    siphash(&a->remote, len, &tn->lane_key) ^ ports,
-			    &tn->lane_key);
+	hash = siphash_2u64(siphash(&a->local, len, &tn->ctrl_key),
+			    siphash(&a->remote, len, &tn->ctrl_key) ^ ports,
+			    &tn->ctrl_key);
 	return &tn->ctrl->tuples[hash % TUPLE_SETS * TUPLE_WAYS];
 }
 

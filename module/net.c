@@ -236,7 +236,8 @@ static int __net_init net_init(struct net *net)
 	INIT_DELAYED_WORK(&tn->gc, net_gc);
 	INIT_WORK(&tn->lro, lro_off);
 	tcpseal_bypass_init(tn);
-	get_random_bytes(&tn->lane_key, sizeof(tn->lane_key));
+	tn->lane_seed = get_random_u32();
+	get_random_bytes(&tn->ctrl_key, sizeof(tn->ctrl_key));
 	conf_init(&tn->conf);
 	tn->next_gc = jiffies;
 

@@ -18,10 +18,19 @@
 /* Below this a look once a second is too rare to stop in time */
 #define VOLUME_EXACT		BIT_ULL(30)
 
+/* Without it, four bytes would be compared by a call of memcmp(). */
+static int spi_cmp(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct tcpseal_sa *sa = obj;
+
+	return *(const __be32 *)arg->key != sa->spi;
+}
+
 const struct rhashtable_params tcpseal_spi_params = {
 	.head_offset		= offsetof(struct tcpseal_sa, node),
 	.key_offset		= offsetof(struct tcpseal_sa, spi),
 	.key_len		= sizeof(__be32),
+	.obj_cmpfn		= spi_cmp,
 	.automatic_shrinking	= true,
 };
 
@@ -160,7 +169,6 @@ void tcpseal_sa_opened(struct tcpseal_sa *sa)
 {
 	struct tcpseal_pair *pair = sa->pair;
 	unsigned long now = jiffies;
-	bool news;
 
 	if (READ_ONCE(sa->last_used) != now) {
 		WRITE_ONCE(sa->last_used, now);
@@ -174,10 +182,7 @@ void tcpseal_sa_opened(struct tcpseal_sa *sa)
 		WRITE_ONCE(pair->agreed_at, get_jiffies_64());
 		set_bit(TCPSEAL_PAIR_OPENED, &pair->bits);
 	}
-	rcu_read_lock();
-	news = sa_is_news(sa, pair);
-	rcu_read_unlock();
-	if (likely(!news) || test_bit(TCPSEAL_SA_NEWS, &sa->bits) ||
+	if (likely(!sa_is_news(sa, pair)) || test_bit(TCPSEAL_SA_NEWS, &sa->bits) ||
 	    test_and_set_bit(TCPSEAL_SA_NEWS, &sa->bits))
 		return;
 	/* The caller has a reference, or RCU: this one may come too late */

@@ -98,7 +98,7 @@ bool tcpseal_sa_may_seal(struct tcpseal_sa *sa, unsigned int bytes);
 bool tcpseal_sa_may_open(struct tcpseal_sa *sa);
 /*
  * A record of this receiving SA was authentic: first one makes it current and
- * activates the pending sending SA of its generation. Softirq; cheap when
+ * activates the pending sending SA of its generation. RCU, softirq; cheap when
  * there is nothing to do; the rest runs in tn->gc.
  */
 void tcpseal_sa_opened(struct tcpseal_sa *sa);

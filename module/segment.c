@@ -2,6 +2,7 @@
 /* Parsing of segments, and the headers that are authenticated with them. */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/jhash.h>
 #include <linux/unaligned.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
@@ -244,7 +245,7 @@ unsigned int tcpseal_seg_aad(const struct sk_buff *skb,
 
 /**
  * tcpseal_seg_lane() - the lane of a flow
- * @tn: namespace, for its secret
+ * @tn: namespace, for its seed
  * @skb: with its headers linear
  * @seg: the segment
  * @lanes: of the SA, a power of two
@@ -252,30 +253,31 @@ unsigned int tcpseal_seg_aad(const struct sk_buff *skb,
  * Constant for the flow's life and its traffic class. Not skb->hash, which TCP
  * redraws on timeouts: a withheld old segment could then come back in a lane
  * that the flow has left. The class is part of it because a slow class lags a
- * fast one by more than a window.
+ * fast one by more than a window. The lane is no secret, records show it: the
+ * seed only keeps strangers from choosing ports that share one.
  */
 u8 tcpseal_seg_lane(struct tcpseal_net *tn, const struct sk_buff *skb,
 		    const struct tcpseal_seg *seg, u8 lanes)
 {
 	const struct tcphdr *th = tcpseal_th(skb, seg);
 	u32 ports = (__force u32)th->source << 16 | (__force u16)th->dest;
-	u32 h;
+	u32 h = tn->lane_seed;
 
 	if (lanes == 1)
 		return 0;
 	if (seg->family == AF_INET) {
 		const struct iphdr *iph = (const struct iphdr *)skb->data;
 
-		h = siphash_4u32((__force u32)iph->saddr,
+		h = jhash_3words((__force u32)iph->saddr,
 				 (__force u32)iph->daddr, ports,
-				 iph->tos & ~INET_ECN_MASK, &tn->lane_key);
+				 h ^ (iph->tos & ~INET_ECN_MASK));
 	} else {
 		const struct ipv6hdr *ip6h = (const struct ipv6hdr *)skb->data;
 		u8 class = ipv6_get_dsfield(ip6h) & ~INET_ECN_MASK;
 
-		h = siphash_4u32(ipv6_addr_hash(&ip6h->saddr),
-				 ipv6_addr_hash(&ip6h->daddr), ports,
-				 class, &tn->lane_key);
+		h = jhash_3words(__ipv6_addr_jhash(&ip6h->saddr, h),
+				 __ipv6_addr_jhash(&ip6h->daddr, h), ports,
+				 h ^ class);
 	}
 	return h & (lanes - 1);
 }

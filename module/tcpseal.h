@@ -103,7 +103,8 @@ struct tcpseal_net {
 	atomic_t			nr_pairs;
 	atomic_t			nr_sas;
 	atomic_t			nr_tombstones;
-	siphash_key_t			lane_key;	/* which lane a flow uses */
+	u32				lane_seed;	/* which lane a flow uses */
+	siphash_key_t			ctrl_key;	/* of connections in ctrl.c */
 
 	struct tcpseal_conf		conf;
 	struct tcpseal_stats __percpu	*stats;
