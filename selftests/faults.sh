@@ -90,6 +90,17 @@ plain()
 	done
 }
 
+# drivers: that A's sending keys encrypt with
+drivers()
+{
+	seal_a -j sa show | jq -r '.[] | select(.dir == "out") | .driver'
+}
+
+two_ciphers()
+{
+	contains "$(drivers)" " + "
+}
+
 begin
 [ -e "$FAULT_KO" ] || ktap_skip_all "no $FAULT_KO: make test_modules"
 load_module
@@ -102,6 +113,9 @@ must link_both require keys manual
 no_pair
 must sa_both 4
 must sa_both 6
+check "a key that was never used has one cipher" refuses two_ciphers
+check "its first packet" pat "$A" $B4 -u 1000
+check "brings one for packets that cannot wait" slowwait 5 two_ciphers
 sealed tcpseal_job_alloc 0
 sealed tcpseal_pages_alloc -12
 sealed tcpseal_skb_own -12

@@ -3,11 +3,7 @@
  * bench_net - how many instructions a byte, a transaction or a connection costs
  *
  * Both ends run here, each in its namespace, on one processor of a machine that
- * counts: under QEMU's "-icount shift=0,sleep=off" the time stamp counter ticks
- * once an instruction. An idle processor would jump to its next timer, and time
- * would count what was never executed. So it never idles: a spinner of the
- * lowest class reads the counter over and over, and adds up what passed between
- * two reads that nothing interrupted. What remains is work, whoever did it.
+ * counts (spin.h).
  *
  * Each run measures a small and a large amount; the value is the slope, so that
  * set-up does not count. With -w the clock is the wall's, and nothing spins; the
@@ -37,7 +33,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
+
+#include "spin.h"
 
 #ifndef TCP_ULP
 #define TCP_ULP			31
@@ -51,8 +48,6 @@
 
 #define WRITE_SIZE		65536
 #define READ_SIZE		262144
-/* two reads of the counter with nothing between them: far fewer than this */
-#define GAP_MAX			100
 /* what is left over is done, delayed ACKs and timers have fired */
 #define SETTLE_NS		100000000L
 /* instructions, on average, from sample to sample */
@@ -104,22 +99,6 @@ static void settle(void)
 	const struct timespec ts = { .tv_nsec = SETTLE_NS };
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
-}
-
-static void spin(void)
-{
-	const struct sched_param param = { 0 };
-	uint64_t last, t;
-
-	if (sched_setscheduler(0, SCHED_IDLE, &param))
-		err(1, "SCHED_IDLE");
-	last = __rdtsc();
-	for (;;) {
-		t = __rdtsc();
-		if (t - last < GAP_MAX)
-			shared->idle += t - last;
-		last = t;
-	}
 }
 
 static void enter(const char *ns)
@@ -679,7 +658,7 @@ int main(int argc, char **argv)
 	if (cfg.end >= 0)
 		end_run(cfg.end);
 	if (!cfg.wall && !child())
-		spin();
+		spin(&shared->idle);
 	end_start(&ends[1], 1);
 	end_start(&ends[0], 0);
 	run(ends);
