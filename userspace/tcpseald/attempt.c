@@ -9,6 +9,7 @@
 #include "tcpseald.h"
 
 #define DIALS_MAX	256		/* at once */
+#define LOAD_MAX	4		/* sessions a thread */
 #define HASTE_MIN_MS	200		/* after state loss */
 #define HASTE_MAX_MS	2000
 
@@ -44,11 +45,18 @@ static struct pair *take(struct queue *queue)
 	return pair;
 }
 
+/* What is dialled while the threads have enough to do only gets late */
+static bool may_dial(void)
+{
+	return dial_running() < DIALS_MAX &&
+	       worker_load() < LOAD_MAX * worker_threads();
+}
+
 void attempt_next(void)
 {
 	struct pair *pair;
 
-	while (dial_running() < DIALS_MAX) {
+	while (may_dial()) {
 		pair = take(&urgent);
 		if (!pair)
 			pair = take(&others);

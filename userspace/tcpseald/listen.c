@@ -21,7 +21,7 @@
 
 #define BACKLOG		1024
 #define FIRST_BYTE_MS	3000
-#define WAIT_MS		5000		/* for its turn */
+#define WAIT_MS		2000		/* for its turn; the peer gives up at 6000 */
 #define PER_SOURCE_MAX	8		/* of one address */
 #define PATIENCE_MS	1000		/* with what the peer gave up */
 #define EVICT_MS	500		/* without a word, when there is no room */

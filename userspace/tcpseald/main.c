@@ -133,10 +133,13 @@ static int watch_signals(void)
 
 static void session_over(struct session *session)
 {
-	if (session->client)
+	if (session->client) {
 		dial_done(session);
-	else
-		listen_done(session);
+		return;
+	}
+	listen_done(session);
+	/* A thread is free */
+	attempt_next();
 }
 
 static int start_workers(void)

@@ -169,7 +169,8 @@ static void settle_failed(struct pair *pair, const struct session *s)
 
 	if (wait_for_busy(pair, s))
 		return;
-	pair->failures++;
+	if (s->result != SESSION_BUSY)
+		pair->failures++;
 	if (try_again(pair, s))
 		return;
 	delay = s->result == SESSION_BUSY ? busy_delay(s, BUSY_MS) :
