@@ -22,10 +22,10 @@
 #define CLIENT_BITS	8
 #define CLIENTS_MAX	4096
 /* Tuples of plain connections: sets of a few, so that a flood of SYNs evicts
- * at random and has nothing to walk through.
+ * at random and has little to walk through.
  */
 #define TUPLE_SETS	1024
-#define TUPLE_WAYS	4
+#define TUPLE_WAYS	16
 #define TUPLE_LIFE	(60 * HZ)
 
 struct client {
@@ -36,9 +36,13 @@ struct client {
 	u32			portid;
 };
 
+/* The first to go first: a SYN may come from nowhere */
+enum tuple_state { TUPLE_BEGUN, TUPLE_ENDED, TUPLE_LIVE };
+
 struct ctrl_tuple {
 	struct tcpseal_addrs	a;
 	__be16			local, remote;
+	u8			state;
 	unsigned long		used;		/* jiffies, 0 = free */
 };
 
@@ -135,24 +139,55 @@ static struct ctrl_tuple *tuple_set(struct tcpseal_net *tn,
 	return &tn->ctrl->tuples[hash % TUPLE_SETS * TUPLE_WAYS];
 }
 
+static bool tuple_used(const struct ctrl_tuple *t)
+{
+	return t->used && time_before(jiffies, t->used + TUPLE_LIFE);
+}
+
 static bool tuple_is(const struct ctrl_tuple *t, const struct tcpseal_addrs *a,
 		     __be16 local, __be16 remote)
 {
 	unsigned int len = tcpseal_addr_len(a->family);
 
-	return t->used && time_before(jiffies, t->used + TUPLE_LIFE) &&
-	       t->local == local && t->remote == remote &&
+	return tuple_used(t) && t->local == local && t->remote == remote &&
 	       t->a.family == a->family &&
 	       !memcmp(&t->a.local, &a->local, len) &&
 	       !memcmp(&t->a.remote, &a->remote, len);
 }
 
-/* Was its SYN plain? @remember: it was, just now. */
-static bool tuple_plain(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
-			__be16 local, __be16 remote, bool remember)
+/* Of two that could make room, does @t go before @than? */
+static bool tuple_goes(const struct ctrl_tuple *t,
+		       const struct ctrl_tuple *than)
 {
+	if (!tuple_used(t) || !tuple_used(than))
+		return tuple_used(than);
+	if (t->state != than->state)
+		return t->state < than->state;
+	return time_before(t->used, than->used);
+}
+
+static void tuple_saw(struct ctrl_tuple *t, const struct tcphdr *th)
+{
+	t->used = jiffies ?: 1;
+	if (th->syn)
+		t->state = TUPLE_BEGUN;
+	else if (th->fin || th->rst)
+		t->state = TUPLE_ENDED;
+	else if (t->state == TUPLE_BEGUN)
+		t->state = TUPLE_LIVE;
+}
+
+/*
+ * Was the SYN of this segment's connection plain? @out: it leaves; @remember:
+ * it was, just now.
+ */
+static bool tuple_plain(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
+			const struct tcphdr *th, bool out, bool remember)
+{
+	__be16 local = out ? th->source : th->dest;
+	__be16 remote = out ? th->dest : th->source;
 	struct tcpseal_ctrl *ctrl = tn->ctrl;
-	struct ctrl_tuple *set, *oldest;
+	struct ctrl_tuple *set, *victim;
 	unsigned int i;
 	bool found = false;
 
@@ -160,22 +195,21 @@ static bool tuple_plain(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
 	if (!smp_load_acquire(&ctrl->tuples))
 		return false;
 	set = tuple_set(tn, a, local, remote);
-	oldest = set;
+	victim = set;
 	spin_lock_bh(&ctrl->tuple_lock);
 	for (i = 0; i < TUPLE_WAYS && !found; i++) {
 		found = tuple_is(&set[i], a, local, remote);
 		if (found)
-			set[i].used = jiffies ?: 1;
-		else if (oldest->used && (!set[i].used ||
-					  time_before(set[i].used,
-						      oldest->used)))
-			oldest = &set[i];
+			tuple_saw(&set[i], th);
+		else if (tuple_goes(&set[i], victim))
+			victim = &set[i];
 	}
 	if (!found && remember) {
-		oldest->a = *a;
-		oldest->local = local;
-		oldest->remote = remote;
-		oldest->used = jiffies ?: 1;
+		victim->a = *a;
+		victim->local = local;
+		victim->remote = remote;
+		victim->state = TUPLE_BEGUN;
+		tuple_saw(victim, th);
 		found = true;
 	}
 	spin_unlock_bh(&ctrl->tuple_lock);
@@ -239,7 +273,7 @@ bool tcpseal_ctrl_out(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 
 	if (full && client_find(ctrl, sk)) {
 		/* For what the stack sends when the socket is gone */
-		tuple_plain(tn, a, th->source, th->dest, true);
+		tuple_plain(tn, a, th, true, true);
 		return true;
 	}
 	/*
@@ -248,7 +282,7 @@ bool tcpseal_ctrl_out(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 	 */
 	if (from_listener(ctrl, a, skb, th))
 		return (!full && !has_tx(pair)) ||
-		       tuple_plain(tn, a, th->source, th->dest, false);
+		       tuple_plain(tn, a, th, true, false);
 	/* The stack answers from a socket of its own, programs have raw ones */
 	if (full || has_payload(skb, th) ||
 	    (sk && sk_fullsock(sk) && !sk->sk_kern_sock))
@@ -256,7 +290,7 @@ bool tcpseal_ctrl_out(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 	/* Nobody listens: the peer learns at once, not after a timeout */
 	if (th->rst && !has_tx(pair) && th->source == READ_ONCE(ctrl->port))
 		return true;
-	return tuple_plain(tn, a, th->source, th->dest, false);
+	return tuple_plain(tn, a, th, true, false);
 }
 
 /*
@@ -293,11 +327,11 @@ to_listener(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 {
 	/* A SYN for a connection that exists is an attempt to disturb it */
 	if (th->syn && !th->ack && (!sk || sk->sk_state == TCP_TIME_WAIT)) {
-		tuple_plain(tn, a, th->dest, th->source, true);
+		tuple_plain(tn, a, th, false, true);
 		return TCPSEAL_CTRL_PASS;
 	}
 	if (!has_tx(pair) ||
-	    tuple_plain(tn, a, th->dest, th->source, false))
+	    tuple_plain(tn, a, th, false, false))
 		return TCPSEAL_CTRL_PASS;
 	return sk ? TCPSEAL_CTRL_REFUSE : TCPSEAL_CTRL_NO;
 }
@@ -319,12 +353,12 @@ tcpseal_ctrl_in(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 	} else if (sk && th->source == READ_ONCE(ctrl->client_port)) {
 		if (client_find(ctrl, sk) ||
 		    (sk->sk_state == TCP_TIME_WAIT &&
-		     tuple_plain(tn, a, th->dest, th->source, false)))
+		     tuple_plain(tn, a, th, false, false)))
 			verdict = TCPSEAL_CTRL_PASS;
 		else
 			verdict = TCPSEAL_CTRL_REFUSE;
 	} else if (!sk && th->source == READ_ONCE(ctrl->client_port) &&
-		   tuple_plain(tn, a, th->dest, th->source, false)) {
+		   tuple_plain(tn, a, th, false, false)) {
 		/*
 		 * No alarm. The stack answers what is bare; the rest is for
 		 * nobody, and the port may have a listener by now.
