@@ -182,9 +182,7 @@ static void net_gc(struct work_struct *work)
 {
 	struct tcpseal_net *tn = container_of(to_delayed_work(work),
 					      struct tcpseal_net, gc);
-	struct tcpseal_pair *pair;
 	bool used[2] = {}, more;
-	unsigned long id;
 
 	mutex_lock(&tn->lock);
 	if (tn->dying) {
@@ -199,10 +197,7 @@ static void net_gc(struct work_struct *work)
 	}
 	tn->next_gc = jiffies + HZ;
 	more = tcpseal_sa_gc(tn, used);
-	xa_for_each(&tn->pair_ids, id, pair) {
-		tcpseal_pair_gc(pair);
-		cond_resched();
-	}
+	tcpseal_pair_gc(tn);
 	tcpseal_pmtu_gc(tn);
 	more |= tcpseal_ctrl_gc(tn);
 	more |= unhook_unused(tn, used);

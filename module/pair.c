@@ -613,9 +613,8 @@ static void pair_look_used(struct tcpseal_pair *pair)
 	WRITE_ONCE(pair->last_used, jiffies);
 }
 
-void tcpseal_pair_gc(struct tcpseal_pair *pair)
+static void pair_gc(struct tcpseal_pair *pair)
 {
-	lockdep_assert_held(&pair->tn->lock);
 	pair_look_used(pair);
 	if (pair_unanswered(pair)) {
 		pair->last_unanswered = 0;
@@ -629,6 +628,22 @@ void tcpseal_pair_gc(struct tcpseal_pair *pair)
 	    time_before(jiffies, READ_ONCE(pair->last_used) + PAIR_IDLE))
 		return;
 	pair_unlink(pair);
+}
+
+void tcpseal_pair_gc(struct tcpseal_net *tn)
+{
+	unsigned int left = tcpseal_gc_share(atomic_read(&tn->nr_pairs));
+	struct tcpseal_pair *pair;
+	unsigned long id;
+
+	lockdep_assert_held(&tn->lock);
+	xa_for_each_start(&tn->pair_ids, id, pair, tn->gc_pair) {
+		if (!left--)
+			break;
+		pair_gc(pair);
+		cond_resched();
+	}
+	tn->gc_pair = pair ? id : 0;
 }
 
 int tcpseal_pair_init(struct tcpseal_net *tn)

@@ -149,7 +149,7 @@ struct tcpseal_pair *tcpseal_pair_by_key(struct tcpseal_net *tn,
 bool tcpseal_pair_live(const struct tcpseal_pair *pair);
 /* Point it to another link, or to none: then its keys go. */
 void tcpseal_pair_relink(struct tcpseal_pair *pair, struct tcpseal_link *link);
-/* Idle, and lost its peer? Called by gc every second. */
-void tcpseal_pair_gc(struct tcpseal_pair *pair);
+/* Which are idle, or lost their peer? Called by gc every second. */
+void tcpseal_pair_gc(struct tcpseal_net *tn);
 
 #endif /* TCPSEAL_PAIR_H */

@@ -519,19 +519,28 @@ static void sa_gc(struct tcpseal_sa *sa, u64 now)
 
 bool tcpseal_sa_gc(struct tcpseal_net *tn, bool used[2])
 {
+	unsigned int left = tcpseal_gc_share(atomic_read(&tn->nr_sas) +
+					     atomic_read(&tn->nr_tombstones));
 	u64 now = ktime_get_boottime_ns();
+	bool whole = !tn->gc_sa;
 	struct tcpseal_sa *sa;
 	unsigned long id;
-	bool any = false;
 
 	lockdep_assert_held(&tn->lock);
-	xa_for_each(&tn->sa_ids, id, sa) {
+	xa_for_each_start(&tn->sa_ids, id, sa, tn->gc_sa) {
+		if (!left--)
+			break;
 		used[sa->pair->key.family == AF_INET6] = true;
-		any = true;
 		sa_gc(sa, now);
 		cond_resched();
 	}
-	return any;
+	tn->gc_sa = sa ? id : 0;
+	/* A part of them says nothing of the others */
+	if (sa || !whole) {
+		used[0] = true;
+		used[1] = true;
+	}
+	return used[0] || used[1];
 }
 
 /**

@@ -137,7 +137,7 @@ int tcpseal_sa_activate(struct tcpseal_pair *pair, u64 generation);
 void tcpseal_sa_news(struct tcpseal_net *tn);
 /*
  * Limits, draining, tombstones; called by gc every second. @used: which
- * families have SAs or tombstones. Return: is there any?
+ * families have, or may have, SAs or tombstones. Return: is there any?
  */
 bool tcpseal_sa_gc(struct tcpseal_net *tn, bool used[2]);
 struct tcpseal_sa_volume {

@@ -115,11 +115,21 @@ struct tcpseal_net {
 	struct tcpseal_pmtu		*pmtu;
 	struct delayed_work		gc;
 	unsigned long			next_gc;	/* jiffies; @lock */
+	unsigned long			gc_sa, gc_pair;	/* it goes on there */
 	struct work_struct		lro;
 	struct work_struct		recall;		/* bypass.c */
 	bool				hooked[2];	/* v4, v6; @lock */
 	bool				lro_off;	/* READ_ONCE */
 };
+
+/*
+ * How many of @nr gc looks at in a second: all, unless there are very many. The
+ * data path keeps to hard limits by itself.
+ */
+static inline unsigned int tcpseal_gc_share(unsigned int nr)
+{
+	return max(8192U, nr / 16);
+}
 
 extern unsigned int tcpseal_net_id;
 extern struct workqueue_struct *tcpseal_wq;
