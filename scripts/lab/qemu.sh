@@ -54,7 +54,7 @@ make_initrd()
 }
 
 # vm_once COMMAND...: one VM as VM_* describe it:
-#   VM_KERNEL VM_NET VM_SMP VM_MEM VM_ICOUNT VM_SHARE VM_TIMEOUT VM_CONSOLE
+#   VM_KERNEL VM_NET VM_SMP VM_MEM VM_ICOUNT VM_BARE VM_SHARE VM_TIMEOUT VM_CONSOLE
 #   VM_NAME VM_PAIR  in a pair: "a" or "b", and the directory of the pair
 # The status is COMMAND's; 124 after a timeout, 125 when the VM gave no verdict
 # or its kernel complained. It ends the shell: what it started dies with it, also
@@ -92,6 +92,7 @@ vm_once()
 		accel=tcg,thread=single processor=max,-erms,-fsrm,-fsrs VM_SMP=1
 		opts+=(-icount "shift=0,sleep=off")
 	}
+	[ -z "$VM_BARE" ] || processor+=,-hypervisor
 	opts+=(-accel "$accel" -cpu "$processor" -smp "$VM_SMP" -m "$VM_MEM")
 
 	[ -z "$VM_SHARE" ] || {
