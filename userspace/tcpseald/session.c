@@ -257,14 +257,12 @@ static int server_use(struct run *r)
 static int check_time(struct run *r)
 {
 	struct session *s = r->s;
-	uint64_t waited = r->begun - s->submitted;
 
-	if (waited < LATE_MS)
+	if (r->begun - s->submitted < LATE_MS)
 		return 0;
 	if (!s->client)
 		talk_turn_away(s->fd, ALERT_INTERNAL_ERROR);
-	return run_end(r, SESSION_BUSY, "this host is busy (%u ms)",
-		       (unsigned int)waited);
+	return run_end(r, SESSION_BUSY, "this host is busy");
 }
 
 /* Each to its end before the next; a step is what the peer may keep waiting */
