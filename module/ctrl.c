@@ -166,12 +166,13 @@ static bool tuple_goes(const struct ctrl_tuple *t,
 	return time_before(t->used, than->used);
 }
 
-static void tuple_saw(struct ctrl_tuple *t, const struct tcphdr *th)
+/* What comes in may be forged: this host's own segments say how far it is. */
+static void tuple_saw(struct ctrl_tuple *t, const struct tcphdr *th, bool out)
 {
 	t->used = jiffies ?: 1;
-	if (th->syn)
-		t->state = TUPLE_BEGUN;
-	else if (th->fin || th->rst)
+	if (!out || th->syn)
+		return;
+	if (th->fin || th->rst)
 		t->state = TUPLE_ENDED;
 	else if (t->state == TUPLE_BEGUN)
 		t->state = TUPLE_LIVE;
@@ -187,7 +188,7 @@ static bool tuple_plain(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
 	__be16 local = out ? th->source : th->dest;
 	__be16 remote = out ? th->dest : th->source;
 	struct tcpseal_ctrl *ctrl = tn->ctrl;
-	struct ctrl_tuple *set, *victim;
+	struct ctrl_tuple *set, *t;
 	unsigned int i;
 	bool found = false;
 
@@ -195,23 +196,22 @@ static bool tuple_plain(struct tcpseal_net *tn, const struct tcpseal_addrs *a,
 	if (!smp_load_acquire(&ctrl->tuples))
 		return false;
 	set = tuple_set(tn, a, local, remote);
-	victim = set;
+	t = set;
 	spin_lock_bh(&ctrl->tuple_lock);
 	for (i = 0; i < TUPLE_WAYS && !found; i++) {
 		found = tuple_is(&set[i], a, local, remote);
-		if (found)
-			tuple_saw(&set[i], th);
-		else if (tuple_goes(&set[i], victim))
-			victim = &set[i];
+		if (found || tuple_goes(&set[i], t))
+			t = &set[i];
 	}
-	if (!found && remember) {
-		victim->a = *a;
-		victim->local = local;
-		victim->remote = remote;
-		victim->state = TUPLE_BEGUN;
-		tuple_saw(victim, th);
+	if (remember && (!found || th->syn)) {
+		t->a = *a;
+		t->local = local;
+		t->remote = remote;
+		t->state = TUPLE_BEGUN;
 		found = true;
 	}
+	if (found)
+		tuple_saw(t, th, out);
 	spin_unlock_bh(&ctrl->tuple_lock);
 	return found;
 }

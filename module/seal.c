@@ -163,7 +163,8 @@ static void seal_count(struct tcpseal_job *job)
 	atomic64_add(job->nr, &lane->records);
 	atomic64_add(job->seg.payload, &lane->bytes);
 	atomic64_add(skbs, &lane->skbs);
-	tcpseal_count_sealed(job->tn, job->nr, job->seg.payload, skbs);
+	tcpseal_count_skbs(job->tn, TCPSEAL_T_SEALED_RECORDS, job->nr,
+			   job->seg.payload, skbs);
 	if (skbs > 1)
 		tcpseal_note(job->tn, TCPSEAL_NOTE_GSO_CAPPED, 1);
 	trace_tcpseal_seal(job->sa, job->lane, job->counter, job->nr,

@@ -32,27 +32,18 @@ void tcpseal_count(struct tcpseal_net *tn, enum tcpseal_total what, u64 n)
 	count(stats, &stats->total[what], n);
 }
 
-void tcpseal_count_sealed(struct tcpseal_net *tn, unsigned int records,
-			  unsigned int bytes, unsigned int skbs)
+void tcpseal_count_skbs(struct tcpseal_net *tn, enum tcpseal_total first,
+			unsigned int records, unsigned int bytes,
+			unsigned int skbs)
 {
 	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
 
+	static_assert(TCPSEAL_T_SEALED_SKBS == TCPSEAL_T_SEALED_RECORDS + 2);
+	static_assert(TCPSEAL_T_OPENED_SKBS == TCPSEAL_T_OPENED_RECORDS + 2);
 	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(&stats->total[TCPSEAL_T_SEALED_RECORDS], records);
-	u64_stats_add(&stats->total[TCPSEAL_T_SEALED_BYTES], bytes);
-	u64_stats_add(&stats->total[TCPSEAL_T_SEALED_SKBS], skbs);
-	u64_stats_update_end(&stats->syncp);
-}
-
-void tcpseal_count_opened(struct tcpseal_net *tn, unsigned int records,
-			  unsigned int bytes, unsigned int skbs)
-{
-	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
-
-	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(&stats->total[TCPSEAL_T_OPENED_RECORDS], records);
-	u64_stats_add(&stats->total[TCPSEAL_T_OPENED_BYTES], bytes);
-	u64_stats_add(&stats->total[TCPSEAL_T_OPENED_SKBS], skbs);
+	u64_stats_add(&stats->total[first], records);
+	u64_stats_add(&stats->total[first + 1], bytes);
+	u64_stats_add(&stats->total[first + 2], skbs);
 	u64_stats_update_end(&stats->syncp);
 }
 

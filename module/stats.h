@@ -34,10 +34,9 @@ void tcpseal_stats_exit(struct tcpseal_net *tn);
 
 /* All: any context with BH off. */
 void tcpseal_count(struct tcpseal_net *tn, enum tcpseal_total what, u64 n);
-void tcpseal_count_sealed(struct tcpseal_net *tn, unsigned int records,
-			  unsigned int bytes, unsigned int skbs);
-void tcpseal_count_opened(struct tcpseal_net *tn, unsigned int records,
-			  unsigned int bytes, unsigned int skbs);
+void tcpseal_count_skbs(struct tcpseal_net *tn, enum tcpseal_total first,
+			unsigned int records, unsigned int bytes,
+			unsigned int skbs);
 void tcpseal_note(struct tcpseal_net *tn, enum tcpseal_note what, u64 n);
 /*
  * Count a drop: namespace, pair (may be NULL), tracepoint tcpseal_drop, and

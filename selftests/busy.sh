@@ -71,17 +71,6 @@ places_taken()
 	return 1
 }
 
-# resident HOST: KiB
-resident()
-{
-	awk '$1 == "VmRSS:" { print $2 }' "/proc/$(cat "$TMP/daemon-$1.pid")/status"
-}
-
-threads()
-{
-	awk '$1 == "Threads:" { print $2 }' "/proc/$(cat "$TMP/daemon-$1.pid")/status"
-}
-
 new_spi()
 {
 	[ "$(peer A "$B4" tx.spi)" != "$spi" ]
@@ -116,7 +105,7 @@ check "a peer that nobody knows gets its keys all the same" pat "$A" "$B4" -u 10
 ktap_print_msg "connected after $(jq .connect_ms "$TMP/pat.json") ms"
 check "they were still taken" places_taken
 check "another one, too" pat "$A" $B6 -u 1000 -T 30
-check "B's daemon has its threads, and no more" at_most "$(threads B)" 20
+check "B's daemon has its threads, and no more" at_most "$(daemon_status B Threads)" 20
 check "and less than 100 MiB" at_most "$(resident B)" $((100 * 1024))
 ktap_print_msg "it has $(resident B) KiB"
 spi=$(peer A $B4 tx.spi)

@@ -576,6 +576,18 @@ daemon_start()
 	done
 }
 
+# daemon_status HOST FIELD: what the kernel says of its process
+daemon_status()
+{
+	awk -v field="$2:" '$1 == field { print $2 }' "/proc/$(cat "$TMP/daemon-$1.pid")/status"
+}
+
+# resident HOST: KiB of memory that its daemon has
+resident()
+{
+	daemon_status "$1" VmRSS
+}
+
 # daemon_stop HOST [SIGNAL]: until it is gone
 daemon_stop()
 {

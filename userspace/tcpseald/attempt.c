@@ -14,35 +14,17 @@
 #define HASTE_MAX_MS	2000
 
 /* Those that wait for a free dial */
-struct queue {
-	struct pair *head, **tail;
-};
+STAILQ_HEAD(queue, pair);
 
-static struct queue urgent = { .tail = &urgent.head };
-static struct queue others = { .tail = &others.head };
+static struct queue urgent = STAILQ_HEAD_INITIALIZER(urgent);
+static struct queue others = STAILQ_HEAD_INITIALIZER(others);
 
 static void attempt(struct pair *pair);
 
 static void enqueue(struct pair *pair)
 {
-	struct queue *queue = pair->urgent ? &urgent : &others;
-
 	pair->phase = PAIR_QUEUED;
-	pair->queue_next = NULL;
-	*queue->tail = pair;
-	queue->tail = &pair->queue_next;
-}
-
-static struct pair *take(struct queue *queue)
-{
-	struct pair *pair = queue->head;
-
-	if (!pair)
-		return NULL;
-	queue->head = pair->queue_next;
-	if (!queue->head)
-		queue->tail = &queue->head;
-	return pair;
+	STAILQ_INSERT_TAIL(pair->urgent ? &urgent : &others, pair, queue_next);
 }
 
 /* What is dialled while the threads have enough to do only gets late */
@@ -54,14 +36,15 @@ static bool may_dial(void)
 
 void attempt_next(void)
 {
+	struct queue *queue;
 	struct pair *pair;
 
 	while (may_dial()) {
-		pair = take(&urgent);
-		if (!pair)
-			pair = take(&others);
+		queue = STAILQ_EMPTY(&urgent) ? &others : &urgent;
+		pair = STAILQ_FIRST(queue);
 		if (!pair)
 			return;
+		STAILQ_REMOVE_HEAD(queue, queue_next);
 		attempt(pair);
 	}
 }

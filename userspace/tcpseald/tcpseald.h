@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <time.h>
 
 #include <event2/event.h>
@@ -239,7 +240,7 @@ enum session_result {
 };
 
 struct session {
-	struct session *next;		/* in a queue */
+	STAILQ_ENTRY(session) next;	/* in a queue */
 	struct run *run;		/* once it has begun */
 	short wants;			/* events that it waits for, 0: none */
 	uint64_t deadline;		/* ms, of that */
@@ -322,7 +323,7 @@ enum pair_phase { PAIR_IDLE, PAIR_QUEUED, PAIR_DIALLING };
 
 struct pair {
 	struct pair *next, *remote_next;	/* of its hash chains */
-	struct pair *queue_next;
+	STAILQ_ENTRY(pair) queue_next;
 	struct tcpseal_addr local, remote;
 	struct event *timer;		/* to the next attempt */
 	enum pair_phase phase;

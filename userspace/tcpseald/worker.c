@@ -22,9 +22,7 @@
 #define STACK_SIZE	(512 * 1024)
 #define QUEUE_MAX	4096
 
-struct queue {
-	struct session *head, **tail;
-};
+STAILQ_HEAD(queue, session);
 
 /* Of one class; what has begun comes first */
 struct class {
@@ -32,11 +30,17 @@ struct class {
 	unsigned int running;
 };
 
+#define CLASS(name)	{ .begun = STAILQ_HEAD_INITIALIZER((name).begun), \
+			  .fresh = STAILQ_HEAD_INITIALIZER((name).fresh) }
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
 /* under lock */
-static struct class clients, known, strangers;
-static struct queue returned;		/* to the loop: over, or waiting */
+static struct class clients = CLASS(clients);
+static struct class known = CLASS(known);
+static struct class strangers = CLASS(strangers);
+/* to the loop: over, or waiting */
+static struct queue returned = STAILQ_HEAD_INITIALIZER(returned);
 static struct session *running[THREADS_MAX];
 static unsigned int load;
 static bool stopping;
@@ -46,24 +50,14 @@ static pthread_t threads[THREADS_MAX];
 static int bell = -1;			/* rings when `returned` has some */
 static struct event *bell_event;
 static void (*on_done)(struct session *session);
-static struct session *waiting;		/* for their peers; by next */
-
-static void put(struct queue *q, struct session *session)
-{
-	session->next = NULL;
-	*q->tail = session;
-	q->tail = &session->next;
-}
+static struct queue waiting = STAILQ_HEAD_INITIALIZER(waiting);
 
 static struct session *take(struct queue *q)
 {
-	struct session *session = q->head;
+	struct session *session = STAILQ_FIRST(q);
 
-	if (!session)
-		return NULL;
-	q->head = session->next;
-	if (!q->head)
-		q->tail = &q->head;
+	if (session)
+		STAILQ_REMOVE_HEAD(q, next);
 	return session;
 }
 
@@ -142,7 +136,7 @@ static void *worker(void *slot)
 		class_of(session)->running--;
 		/* Its share may be what another one waits for */
 		pthread_cond_signal(&work);
-		put(&returned, session);
+		STAILQ_INSERT_TAIL(&returned, session, next);
 		ring();
 	}
 	pthread_mutex_unlock(&lock);
@@ -153,7 +147,7 @@ static void *worker(void *slot)
 static void submit_again(struct session *session)
 {
 	pthread_mutex_lock(&lock);
-	put(&class_of(session)->begun, session);
+	STAILQ_INSERT_TAIL(&class_of(session)->begun, session, next);
 	load++;
 	pthread_cond_signal(&work);
 	pthread_mutex_unlock(&lock);
@@ -161,11 +155,7 @@ static void submit_again(struct session *session)
 
 static void waits_no_more(struct session *session)
 {
-	struct session **at;
-
-	for (at = &waiting; *at != session; at = &(*at)->next)
-		;
-	*at = session->next;
+	STAILQ_REMOVE(&waiting, session, session, next);
 	if (session->event)
 		event_free(session->event);
 	session->event = NULL;
@@ -189,8 +179,7 @@ static void wait_for_peer(struct session *session)
 	session->event = event_new(loop, session->fd, session->wants,
 				   peer_stirs, session);
 	session->waits_since = now;
-	session->next = waiting;
-	waiting = session;
+	STAILQ_INSERT_TAIL(&waiting, session, next);
 	/* Without memory it finds out that nothing came, and waits again */
 	if (!session->event || event_add(session->event, &patience) < 0)
 		peer_stirs(session->fd, EV_TIMEOUT, session);
@@ -218,21 +207,11 @@ static void collect(evutil_socket_t fd, short what, void *data)
 	}
 }
 
-static void class_init(struct class *class)
-{
-	class->begun.tail = &class->begun.head;
-	class->fresh.tail = &class->fresh.head;
-}
-
 int worker_start(unsigned int n, void (*done)(struct session *session))
 {
 	pthread_attr_t attr;
 	int ret = 0;
 
-	class_init(&clients);
-	class_init(&known);
-	class_init(&strangers);
-	returned.tail = &returned.head;
 	on_done = done;
 	bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (bell < 0)
@@ -261,7 +240,7 @@ bool worker_submit(struct session *session)
 	pthread_mutex_lock(&lock);
 	room = load < QUEUE_MAX;
 	if (room) {
-		put(&class_of(session)->fresh, session);
+		STAILQ_INSERT_TAIL(&class_of(session)->fresh, session, next);
 		load++;
 		pthread_cond_signal(&work);
 	}
@@ -338,16 +317,14 @@ void worker_stop(void)
 	for (i = 0; i < threads_n; i++)
 		pthread_join(threads[i], NULL);
 	threads_n = 0;
-	while ((session = waiting)) {
+	while ((session = STAILQ_FIRST(&waiting))) {
 		waits_no_more(session);
 		finish(session);
 	}
-	if (returned.tail) {
-		finish_class(&clients);
-		finish_class(&known);
-		finish_class(&strangers);
-		finish_all(&returned);
-	}
+	finish_class(&clients);
+	finish_class(&known);
+	finish_class(&strangers);
+	finish_all(&returned);
 	if (bell_event)
 		event_free(bell_event);
 	bell_event = NULL;
