@@ -11,10 +11,7 @@
 static bool overlap(u16 family, const union nf_inet_addr *a, u8 alen,
 		    const union nf_inet_addr *b, u8 blen)
 {
-	return tcpseal_prefix_match(family, a, blen < alen ? b : a,
-				    min(alen, blen)) &&
-	       tcpseal_prefix_match(family, b, blen < alen ? b : a,
-				    min(alen, blen));
+	return tcpseal_prefix_match(family, a, b, min(alen, blen));
 }
 
 static bool links_overlap(const struct tcpseal_link *a,
@@ -31,9 +28,9 @@ static bool links_overlap(const struct tcpseal_link *a,
 static bool links_cross(const struct tcpseal_link *a,
 			const struct tcpseal_link *b)
 {
-	return links_overlap(a, b) &&
-	       ((a->local_len < b->local_len && a->remote_len > b->remote_len) ||
-		(a->local_len > b->local_len && a->remote_len < b->remote_len));
+	return ((a->local_len < b->local_len && a->remote_len > b->remote_len) ||
+		(a->local_len > b->local_len && a->remote_len < b->remote_len)) &&
+	       links_overlap(a, b);
 }
 
 bool tcpseal_link_same_prefixes(const struct tcpseal_link *a,
@@ -53,17 +50,6 @@ static bool is_intersection(const struct tcpseal_link *link,
 	       links_overlap(link, a) && links_overlap(link, b);
 }
 
-struct tcpseal_link *tcpseal_link_same(struct tcpseal_net *tn,
-				       const struct tcpseal_link *like)
-{
-	struct tcpseal_link *link;
-
-	list_for_each_entry(link, &tn->policy->links, list)
-		if (tcpseal_link_same_prefixes(link, like))
-			return link;
-	return NULL;
-}
-
 /* The most specific other link around this one. */
 struct tcpseal_link *tcpseal_link_parent(struct tcpseal_net *tn,
 					 const struct tcpseal_link *child)
@@ -71,9 +57,9 @@ struct tcpseal_link *tcpseal_link_parent(struct tcpseal_net *tn,
 	struct tcpseal_link *link, *parent = NULL;
 
 	list_for_each_entry(link, &tn->policy->links, list)
-		if (links_overlap(link, child) &&
-		    link->local_len <= child->local_len &&
+		if (link->local_len <= child->local_len &&
 		    link->remote_len <= child->remote_len &&
+		    links_overlap(link, child) &&
 		    !tcpseal_link_same_prefixes(link, child) &&
 		    (!parent || tcpseal_link_weight(link) >
 				tcpseal_link_weight(parent)))
@@ -295,8 +281,8 @@ int tcpseal_link_check_sharing(struct tcpseal_net *tn,
 	struct tcpseal_link *other;
 
 	list_for_each_entry(other, &tn->policy->links, list)
-		if (!tcpseal_link_same_prefixes(other, link) &&
-		    tcpseal_link_shares(link, other) &&
+		if (tcpseal_link_shares(link, other) &&
+		    !tcpseal_link_same_prefixes(other, link) &&
 		    !same_keying(link, other) &&
 		    !gateway_hidden(tn, link, other) &&
 		    !gateway_hidden(tn, other, link))
@@ -306,20 +292,31 @@ int tcpseal_link_check_sharing(struct tcpseal_net *tn,
 }
 
 /* A link that goes may have hidden gateways from a wider one. */
-int tcpseal_link_check_sharing_all(struct tcpseal_net *tn,
-				   struct netlink_ext_ack *extack)
+int tcpseal_link_check_unhiding(struct tcpseal_net *tn,
+				struct tcpseal_link *gone,
+				struct netlink_ext_ack *extack)
 {
+	struct list_head *before = gone->list.prev;
 	struct tcpseal_link *link;
-	int err;
+	int err = 0;
 
-	list_for_each_entry(link, &tn->policy->links, list) {
-		if (!link->has_via)
+	list_del(&gone->list);
+
+	list_for_each_entry(link, &tn->policy->sharers, sharer) {
+		struct tcpseal_addrs gw = {
+			.local = link->local, .remote = link->via,
+			.family = link->family,
+		};
+
+		if (link == gone || !link->has_via ||
+		    !tcpseal_link_covers(gone, &gw))
 			continue;
 		err = tcpseal_link_check_sharing(tn, link, extack);
 		if (err)
-			return err;
+			break;
 	}
-	return 0;
+	list_add(&gone->list, before);
+	return err;
 }
 
 int tcpseal_link_check_crossing(struct tcpseal_net *tn,
@@ -350,7 +347,9 @@ int tcpseal_link_check_leave(struct tcpseal_net *tn,
 	struct tcpseal_link *a, *b;
 
 	list_for_each_entry(a, &tn->policy->links, list) {
-		if (a == link || !links_overlap(a, link))
+		if (a == link || a->local_len > link->local_len ||
+		    a->remote_len > link->remote_len ||
+		    !links_overlap(a, link))
 			continue;
 		list_for_each_entry(b, &tn->policy->links, list)
 			if (b != link && links_cross(a, b) &&

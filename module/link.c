@@ -10,37 +10,60 @@
 #include "sa.h"
 #include "stats.h"
 
-/* Does the pair lose its keys when it moves to @link? NULL: to none. */
-static bool pair_loses(const struct tcpseal_pair *pair,
-		       const struct tcpseal_link *link)
-{
-	const struct tcpseal_link *now;
+/* One link comes, goes, or takes the place of another; or all go. */
+struct change {
+	struct tcpseal_link *add, *drop;
+	bool flush;
+};
 
-	now = rcu_dereference_protected(pair->link,
-					lockdep_is_held(&pair->tn->lock));
-	return !link || !now || !tcpseal_link_keeps_keys(now, link);
+static struct tcpseal_link *link_of(const struct tcpseal_pair *pair)
+{
+	return rcu_dereference_protected(pair->link,
+					 lockdep_is_held(&pair->tn->lock));
 }
 
-/*
- * The list of links is as it will be, lookups are still as they were: find
- * the live pairs that would lose their keys, and mark them.
- */
-static unsigned int doom_pairs(struct tcpseal_net *tn)
+/* May @pair get @link or lose it, or does its own link share pairs with it? */
+static bool pair_meets(const struct tcpseal_pair *pair,
+		       const struct tcpseal_link *link)
+{
+	const struct tcpseal_link *now = link_of(pair);
+
+	return now == link || tcpseal_link_covers(link, &pair->key) ||
+	       tcpseal_link_derives(link, &pair->key) ||
+	       (now && tcpseal_link_shares(now, link));
+}
+
+/* There may be very many pairs, and very many changes: most are not met. */
+static bool pair_concerned(const struct tcpseal_pair *pair,
+			   const struct change *c)
+{
+	return c->flush || (c->add && pair_meets(pair, c->add)) ||
+	       (c->drop && pair_meets(pair, c->drop));
+}
+
+/* Does the pair lose its keys? */
+static bool pair_loses(struct tcpseal_net *tn, const struct tcpseal_pair *pair,
+		       const struct change *c)
+{
+	const struct tcpseal_link *now = link_of(pair), *link;
+
+	if (!now || c->flush)
+		return true;
+	link = tcpseal_link_for_key(tn, &pair->key, now, c->add, c->drop);
+	return !link || !tcpseal_link_keeps_keys(now, link);
+}
+
+/* Nothing is changed yet: find the live pairs that would lose their keys. */
+static unsigned int doom_pairs(struct tcpseal_net *tn, const struct change *c)
 {
 	struct tcpseal_pair *pair;
 	unsigned int doomed = 0;
 	unsigned long id;
 
 	xa_for_each(&tn->pair_ids, id, pair) {
-		struct tcpseal_link *now, *link;
-
 		cond_resched();
-		if (!tcpseal_pair_live(pair))
-			continue;
-		now = rcu_dereference_protected(pair->link,
-						lockdep_is_held(&tn->lock));
-		link = tcpseal_link_for_key(tn, &pair->key, now);
-		if (!pair_loses(pair, link))
+		if (!tcpseal_pair_live(pair) || !pair_concerned(pair, c) ||
+		    !pair_loses(tn, pair, c))
 			continue;
 		set_bit(TCPSEAL_PAIR_DOOMED, &pair->bits);
 		doomed++;
@@ -74,10 +97,10 @@ static void settle_doomed(struct tcpseal_net *tn, bool force)
 		clear_bit(TCPSEAL_PAIR_DOOMED, &pair->bits);
 }
 
-static int drain_pairs(struct tcpseal_net *tn, u32 change,
-		       struct netlink_ext_ack *extack)
+static int drain_pairs(struct tcpseal_net *tn, const struct change *c,
+		       u32 change, struct netlink_ext_ack *extack)
 {
-	unsigned int doomed = doom_pairs(tn);
+	unsigned int doomed = doom_pairs(tn, c);
 	bool force = change & TCPSEAL_CHANGE_FLAG_FORCE;
 
 	if (!doomed)
@@ -95,19 +118,19 @@ static int drain_pairs(struct tcpseal_net *tn, u32 change,
  * Every pair gets the most specific link of those that there are now, and no
  * flow that they cover stays in a flowtable.
  */
-static void relink_pairs(struct tcpseal_net *tn)
+static void relink_pairs(struct tcpseal_net *tn, const struct change *c)
 {
 	struct tcpseal_pair *pair;
 	unsigned long id;
 
 	xa_for_each(&tn->pair_ids, id, pair) {
-		struct tcpseal_link *now;
-
 		cond_resched();
-		now = rcu_dereference_protected(pair->link,
-						lockdep_is_held(&tn->lock));
+		if (!pair_concerned(pair, c))
+			continue;
 		tcpseal_pair_relink(pair,
-				    tcpseal_link_for_key(tn, &pair->key, now));
+				    tcpseal_link_for_key(tn, &pair->key,
+							 link_of(pair),
+							 NULL, NULL));
 	}
 	tcpseal_bypass_recall(tn);
 }
@@ -116,6 +139,7 @@ static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,
 		    u32 change, struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *parent = tcpseal_link_parent(tn, link);
+	const struct change c = { .add = link };
 	int err;
 
 	if (parent && parent->mode == TCPSEAL_MODE_REQUIRE &&
@@ -123,9 +147,7 @@ static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,
 	    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 		return tcpseal_link_refuse_weaker(extack, parent);
 
-	list_add_tail(&link->list, &tn->policy->links);
-	err = drain_pairs(tn, change, extack);
-	list_del(&link->list);
+	err = drain_pairs(tn, &c, change, extack);
 	if (err)
 		return err;
 
@@ -143,6 +165,7 @@ static int link_change(struct tcpseal_net *tn, struct tcpseal_link *old,
 		       struct tcpseal_link *link, u32 change,
 		       struct netlink_ext_ack *extack)
 {
+	const struct change c = { .add = link, .drop = old };
 	struct tcpseal_link_stats __percpu *fresh;
 	int err;
 
@@ -151,9 +174,7 @@ static int link_change(struct tcpseal_net *tn, struct tcpseal_link *old,
 	    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 		return tcpseal_link_refuse_weaker(extack, old);
 
-	list_replace(&old->list, &link->list);
-	err = drain_pairs(tn, change, extack);
-	list_replace(&link->list, &old->list);
+	err = drain_pairs(tn, &c, change, extack);
 	if (err)
 		return err;
 
@@ -185,6 +206,7 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 		     u32 change, struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *old;
+	struct change c;
 	int err;
 
 	lockdep_assert_held(&tn->lock);
@@ -202,7 +224,8 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 		    link_add(tn, link, change, extack);
 	if (err)
 		return err;
-	relink_pairs(tn);
+	c = (struct change){ .add = link, .drop = old };
+	relink_pairs(tn, &c);
 	if (link->mode == TCPSEAL_MODE_REQUIRE &&
 	    link->flags & TCPSEAL_LINK_FLAG_OLD_RESET &&
 	    (!old || old->mode != TCPSEAL_MODE_REQUIRE))
@@ -227,7 +250,7 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 		     u32 change, struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *link, *parent;
-	struct list_head *before;
+	struct change c = {};
 	int err;
 
 	lockdep_assert_held(&tn->lock);
@@ -245,16 +268,15 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 	    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 		return tcpseal_link_refuse_weaker(extack, link);
 
-	before = link->list.prev;
-	list_del(&link->list);
-	err = tcpseal_link_check_sharing_all(tn, extack);
-	if (!err)
-		err = drain_pairs(tn, change, extack);
-	list_add(&link->list, before);
+	err = tcpseal_link_check_unhiding(tn, link, extack);
+	if (err)
+		return err;
+	c.drop = link;
+	err = drain_pairs(tn, &c, change, extack);
 	if (err)
 		return err;
 	tcpseal_links_remove(tn, link);
-	relink_pairs(tn);
+	relink_pairs(tn, &c);
 	tcpseal_notify_link(tn, link, true);
 	tcpseal_link_free_later(link);
 	return 0;
@@ -271,6 +293,7 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 int tcpseal_link_flush(struct tcpseal_net *tn, u32 change,
 		       struct netlink_ext_ack *extack)
 {
+	const struct change c = { .flush = true };
 	struct tcpseal_link *link, *next;
 	LIST_HEAD(links);
 	int err;
@@ -281,17 +304,14 @@ int tcpseal_link_flush(struct tcpseal_net *tn, u32 change,
 		    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 			return tcpseal_link_refuse_weaker(extack, link);
 
-	list_splice_init(&tn->policy->links, &links);
-	err = drain_pairs(tn, change, extack);
-	list_splice(&links, &tn->policy->links);
+	err = drain_pairs(tn, &c, change, extack);
 	if (err)
 		return err;
-	INIT_LIST_HEAD(&links);
 	list_for_each_entry_safe(link, next, &tn->policy->links, list) {
 		tcpseal_links_remove(tn, link);
 		list_add_tail(&link->list, &links);
 	}
-	relink_pairs(tn);
+	relink_pairs(tn, &c);
 	list_for_each_entry_safe(link, next, &links, list) {
 		tcpseal_notify_link(tn, link, true);
 		tcpseal_link_free_later(link);

@@ -7,9 +7,6 @@
 
 bool tcpseal_link_same_prefixes(const struct tcpseal_link *a,
 				const struct tcpseal_link *b);
-/* The link with the same two prefixes. */
-struct tcpseal_link *tcpseal_link_same(struct tcpseal_net *tn,
-				       const struct tcpseal_link *like);
 /* The most specific other link around this one. */
 struct tcpseal_link *tcpseal_link_parent(struct tcpseal_net *tn,
 					 const struct tcpseal_link *child);
@@ -23,8 +20,9 @@ int tcpseal_link_check(const struct tcpseal_link *link,
 int tcpseal_link_check_sharing(struct tcpseal_net *tn,
 			       const struct tcpseal_link *link,
 			       struct netlink_ext_ack *extack);
-int tcpseal_link_check_sharing_all(struct tcpseal_net *tn,
-				   struct netlink_ext_ack *extack);
+int tcpseal_link_check_unhiding(struct tcpseal_net *tn,
+				struct tcpseal_link *gone,
+				struct netlink_ext_ack *extack);
 int tcpseal_link_check_crossing(struct tcpseal_net *tn,
 				const struct tcpseal_link *link,
 				struct netlink_ext_ack *extack);

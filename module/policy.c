@@ -94,15 +94,10 @@ bool tcpseal_prefix_match(u16 family, const union nf_inet_addr *a,
 	return ipv6_prefix_equal(&a->in6, &prefix->in6, len);
 }
 
-/**
- * tcpseal_link_lookup() - the link that covers two addresses
- * @tn: namespace
- * @a: addresses of a segment, as this host sees them
- *
- * Context: RCU. Return: the most specific link, or NULL.
- */
-struct tcpseal_link *tcpseal_link_lookup(struct tcpseal_net *tn,
-					 const struct tcpseal_addrs *a)
+/* The most specific link but @drop that covers the addresses. */
+static struct tcpseal_link *lookup_but(struct tcpseal_net *tn,
+				       const struct tcpseal_addrs *a,
+				       const struct tcpseal_link *drop)
 {
 	struct tcpseal_policy *policy = tn->policy;
 	const struct tcpseal_tuples *tuples;
@@ -121,10 +116,33 @@ struct tcpseal_link *tcpseal_link_lookup(struct tcpseal_net *tn,
 		prefix_mask(&key.remote, &a->remote, a->family,
 			    key.remote_len);
 		link = rhashtable_lookup(&policy->hash, &key, link_params);
-		if (link)
+		if (link && link != drop)
 			return link;
 	}
 	return NULL;
+}
+
+/**
+ * tcpseal_link_lookup() - the link that covers two addresses
+ * @tn: namespace
+ * @a: addresses of a segment, as this host sees them
+ *
+ * Context: RCU. Return: the most specific link, or NULL.
+ */
+struct tcpseal_link *tcpseal_link_lookup(struct tcpseal_net *tn,
+					 const struct tcpseal_addrs *a)
+{
+	return lookup_but(tn, a, NULL);
+}
+
+struct tcpseal_link *tcpseal_link_same(struct tcpseal_net *tn,
+				       const struct tcpseal_link *like)
+{
+	struct link_key key;
+
+	lockdep_assert_held(&tn->lock);
+	link_key(like, &key);
+	return rhashtable_lookup_fast(&tn->policy->hash, &key, link_params);
 }
 
 /**
@@ -246,13 +264,8 @@ u32 tcpseal_link_seq(const struct tcpseal_net *tn)
 
 bool tcpseal_link_any(const struct tcpseal_net *tn, u16 family)
 {
-	const struct tcpseal_link *link;
-
 	lockdep_assert_held(&tn->lock);
-	list_for_each_entry(link, &tn->policy->links, list)
-		if (link->family == family)
-			return true;
-	return false;
+	return rcu_access_pointer(tn->policy->tuples[family_index(family)]);
 }
 
 bool tcpseal_link_covers(const struct tcpseal_link *link,
@@ -265,31 +278,41 @@ bool tcpseal_link_covers(const struct tcpseal_link *link,
 				    link->remote_len);
 }
 
+/* Of two links, either may be NULL, the one that @now is, or the heavier one. */
+static struct tcpseal_link *preferred(struct tcpseal_link *a,
+				      struct tcpseal_link *b,
+				      const struct tcpseal_link *now)
+{
+	if (!a || !b)
+		return a ?: b;
+	if (a == now || b == now)
+		return a == now ? a : b;
+	return tcpseal_link_weight(b) > tcpseal_link_weight(a) ? b : a;
+}
+
 struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
 					  const struct tcpseal_addrs *key,
-					  const struct tcpseal_link *now)
+					  const struct tcpseal_link *now,
+					  struct tcpseal_link *add,
+					  const struct tcpseal_link *drop)
 {
-	struct tcpseal_link *link, *exact = NULL, *shared = NULL;
+	struct tcpseal_link *link, *exact, *shared = NULL;
 
 	lockdep_assert_held(&tn->lock);
-	list_for_each_entry(link, &tn->policy->links, list) {
-		if (tcpseal_link_covers(link, key) &&
-		    (!exact || tcpseal_link_weight(link) >
-			       tcpseal_link_weight(exact)))
-			exact = link;
-		if (!tcpseal_link_derives(link, key) || (now && shared == now))
-			continue;
-		if (link == now || !shared ||
-		    tcpseal_link_weight(link) > tcpseal_link_weight(shared))
-			shared = link;
-	}
+	rcu_read_lock();
+	exact = lookup_but(tn, key, drop);
+	rcu_read_unlock();
+	if (add && tcpseal_link_covers(add, key))
+		exact = preferred(exact, add, NULL);
 	/* A plain link counts only where it is the most specific one */
 	if (exact && tcpseal_link_derives(exact, key))
 		return exact;
-	if (shared && (shared->has_via ||
-		       shared->flags & TCPSEAL_LINK_FLAG_FORWARD))
-		return shared;
-	return NULL;
+	if (add && tcpseal_link_sharer(add) && tcpseal_link_derives(add, key))
+		shared = add;
+	list_for_each_entry(link, &tn->policy->sharers, sharer)
+		if (link != drop && tcpseal_link_derives(link, key))
+			shared = preferred(shared, link, now);
+	return shared;
 }
 
 struct tcpseal_link *tcpseal_link_alloc(void)
@@ -299,6 +322,7 @@ struct tcpseal_link *tcpseal_link_alloc(void)
 	link = kzalloc(sizeof(*link), GFP_KERNEL_ACCOUNT);
 	if (!link)
 		return NULL;
+	INIT_LIST_HEAD(&link->sharer);
 	link->stats = netdev_alloc_pcpu_stats(struct tcpseal_link_stats);
 	if (!link->stats) {
 		kfree(link);
@@ -372,24 +396,36 @@ static int tuples_change(struct tcpseal_net *tn,
  * strongest of the modes counts for all of them: rather too much is sealed
  * than too little.
  */
-static void links_pair_modes(struct tcpseal_net *tn)
+static void link_pair_mode(struct tcpseal_net *tn, struct tcpseal_link *link)
 {
-	struct tcpseal_link *link, *other;
+	struct tcpseal_link *other;
+	u8 mode = link->mode;
 
-	list_for_each_entry(link, &tn->policy->links, list) {
-		u8 mode = link->mode;
-
-		list_for_each_entry(other, &tn->policy->links, list)
-			if (other->mode > mode &&
-			    tcpseal_link_shares(link, other))
-				mode = other->mode;
-		WRITE_ONCE(link->pair_mode, mode);
-	}
+	list_for_each_entry(other, &tn->policy->links, list)
+		if (other->mode > mode && tcpseal_link_shares(link, other))
+			mode = other->mode;
+	WRITE_ONCE(link->pair_mode, mode);
 }
 
-static void links_changed(struct tcpseal_net *tn)
+/* @changed came or went: it, and those that share pairs with it. */
+static void links_pair_modes(struct tcpseal_net *tn,
+			     struct tcpseal_link *changed)
 {
-	links_pair_modes(tn);
+	struct tcpseal_link *link;
+
+	if (!tcpseal_link_sharer(changed) && list_empty(&tn->policy->sharers)) {
+		WRITE_ONCE(changed->pair_mode, changed->mode);
+		return;
+	}
+	link_pair_mode(tn, changed);
+	list_for_each_entry(link, &tn->policy->links, list)
+		if (link != changed && tcpseal_link_shares(link, changed))
+			link_pair_mode(tn, link);
+}
+
+static void links_changed(struct tcpseal_net *tn, struct tcpseal_link *link)
+{
+	links_pair_modes(tn, link);
 	if (!++tn->policy->seq)
 		tn->policy->seq = 1;
 	/*
@@ -416,8 +452,10 @@ int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link)
 		return err;
 	}
 	list_add_tail(&link->list, &tn->policy->links);
+	if (tcpseal_link_sharer(link))
+		list_add_tail(&link->sharer, &tn->policy->sharers);
 	atomic_inc(&tn->nr_links);
-	links_changed(tn);
+	links_changed(tn, link);
 	return 0;
 }
 
@@ -432,8 +470,12 @@ int tcpseal_links_replace(struct tcpseal_net *tn, struct tcpseal_link *old,
 	if (err)
 		return err;
 	list_replace(&old->list, &link->list);
+	list_del_init(&old->sharer);
+	if (tcpseal_link_sharer(link))
+		list_add_tail(&link->sharer, &tn->policy->sharers);
 	old->has_successor = true;
-	links_changed(tn);
+	links_pair_modes(tn, old);
+	links_changed(tn, link);
 	return 0;
 }
 
@@ -442,8 +484,9 @@ void tcpseal_links_remove(struct tcpseal_net *tn, struct tcpseal_link *link)
 	rhashtable_remove_fast(&tn->policy->hash, &link->node, link_params);
 	tuples_change(tn, link, -1);
 	list_del(&link->list);
+	list_del_init(&link->sharer);
 	atomic_dec(&tn->nr_links);
-	links_changed(tn);
+	links_changed(tn, link);
 }
 
 void tcpseal_link_free_later(struct tcpseal_link *link)
@@ -459,6 +502,7 @@ int tcpseal_policy_init(struct tcpseal_net *tn)
 	if (!tn->policy)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&tn->policy->links);
+	INIT_LIST_HEAD(&tn->policy->sharers);
 	tn->policy->seq = 1;
 	err = rhashtable_init(&tn->policy->hash, &link_params);
 	if (err)

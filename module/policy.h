@@ -17,6 +17,7 @@
 struct tcpseal_link {
 	struct rhash_head	node;
 	struct list_head	list;		/* tn->policy, tn->lock */
+	struct list_head	sharer;		/* likewise, or empty */
 	struct rcu_head		rcu;
 	u32			id;
 	u16			family;
@@ -62,6 +63,8 @@ struct tcpseal_policy {
 	struct rhashtable		hash;
 	struct tcpseal_tuples __rcu	*tuples[2];	/* v4, v6 */
 	struct list_head		links;		/* by id; tn->lock */
+	/* Those whose pairs are for more than two addresses: mostly few */
+	struct list_head		sharers;
 	u32				seq;
 	u32				last_id;
 };
@@ -106,13 +109,27 @@ bool tcpseal_prefix_match(u16 family, const union nf_inet_addr *a,
 
 /* Changes whenever the list does. Not 0. */
 u32 tcpseal_link_seq(const struct tcpseal_net *tn);
-/* A link that may have a pair with this key, current one preferred; or NULL. */
+/*
+ * A link that may have a pair with this key, current one preferred; or NULL.
+ * @add and @drop, or NULL: as if the one were there already, the other gone.
+ */
 struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
 					  const struct tcpseal_addrs *key,
-					  const struct tcpseal_link *now);
+					  const struct tcpseal_link *now,
+					  struct tcpseal_link *add,
+					  const struct tcpseal_link *drop);
+/* The link with the same two prefixes, or NULL. */
+struct tcpseal_link *tcpseal_link_same(struct tcpseal_net *tn,
+				       const struct tcpseal_link *like);
 /* May the two key with the same pair, although neither hides the other? */
 bool tcpseal_link_shares(const struct tcpseal_link *a,
 			 const struct tcpseal_link *b);
+/* Has it pairs for more than two addresses? */
+static inline bool tcpseal_link_sharer(const struct tcpseal_link *link)
+{
+	return link->has_via || link->flags & TCPSEAL_LINK_FLAG_FORWARD;
+}
+
 struct tcpseal_link *tcpseal_link_alloc(void);
 void tcpseal_link_free(struct tcpseal_link *link);
 /*

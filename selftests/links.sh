@@ -253,6 +253,43 @@ forward()
 	flush_both
 }
 
+# behind NET MODE [WORDS...]: A's link to a subnet behind B
+behind()
+{
+	seal_a link add 10.1.0.0/16 "$1" via 10.2.0.6 identity gw mode "$2" keys manual "${@:3}"
+}
+
+# A pair of several links: some more of them do not change it, others do
+gateway_modes()
+{
+	must behind 10.2.9.0/24 audit
+	must seal_a sa add dir in local $A4 peer 10.2.0.6 spi 4711 key "$(hex 32)" iv "$(hex 12)"
+	check "one gateway, audit: so is the pair" peer_is A 10.2.0.6 mode_local audit
+	must behind 10.2.8.0/24 prefer
+	check "a second link prefers: so does the pair" peer_is A 10.2.0.6 mode_local prefer
+	must behind 10.2.7.0/24 require
+	check "a third link requires: so does the pair" peer_is A 10.2.0.6 mode_local require
+	must behind 10.2.7.0/24 audit --weaken
+	check "the third requires no more: the pair prefers" peer_is A 10.2.0.6 mode_local prefer
+	must seal_a link add 10.1.0.0/16 10.9.0.0/16 mode require keys manual
+	check "a link of others requires: the pair prefers" peer_is A 10.2.0.6 mode_local prefer
+	must seal_a link add 10.1.0.0/16 10.2.0.0/24 identity gw mode require keys manual --force
+	check "the gateway's own subnet requires: so does the pair" peer_is A 10.2.0.6 mode_local require
+	must seal_a link del 10.1.0.0/16 10.2.0.0/24 --weaken --force
+	check "its link is gone: the pair prefers" peer_is A 10.2.0.6 mode_local prefer
+	must seal_a link del 10.1.0.0/16 10.2.8.0/24
+	check "who preferred is gone: the pair is for audit" peer_is A 10.2.0.6 mode_local audit
+	must seal_a link flush --force --weaken
+
+	# who seals for others has its pairs in common with all that overlap
+	must seal_a link add 10.1.0.0/16 10.2.0.0/16 mode audit forward dev a0 keys manual
+	must seal_a sa add dir in local 0.0.0.0 peer 10.2.0.6 spi 4712 key "$(hex 32)" iv "$(hex 12)"
+	check "forward, audit: the pair is plain" peer_is A 10.2.0.6 state plain
+	must seal_a link add 10.1.0.0/16 10.2.9.0/24 mode require forward dev a0 keys manual
+	check "another within requires: the pair waits for keys" peer_is A 10.2.0.6 state waiting
+	must seal_a link flush --force --weaken
+}
+
 begin
 load_module
 topo_up
@@ -268,4 +305,5 @@ equal
 same_prefix
 vrf
 forward
+gateway_modes
 ktap_finished
