@@ -2,11 +2,15 @@
 /*
  * When both ends of a pair open a handshake at once, both install what they
  * receive with, and both send with the key of the one that was opened by the
- * numerically lower address. So the other one, where it is ready first, waits
- * (its sending SA is pending) until the lower one has won, or failed.
+ * numerically lower address. The other one, where it is ready first, waits (its
+ * sending SA is pending) until the lower one has failed. Where that one has
+ * not, or may have led to keys at the peer, it is left pending: only a record
+ * of the peer can still say otherwise.
  *
- * This is a matter of taste, not of safety: a key that is ever sent with is
- * one that the peer receives with.
+ * What the peer receives is safe without this. But an end that hears two keys
+ * takes the one that falls silent for the older one, and lets go of it, see
+ * drain_end() in the module: so both ends must come to the same one, whichever
+ * they were told of first.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,9 +21,10 @@ struct flight {
 	struct flight *next;
 	struct tcpseal_addr local, remote;
 	bool lower;			/* opened by the lower address */
-	bool held;			/* over, waits for a lower one */
+	bool held;			/* waits for a lower one */
+	bool lost;			/* a lower one decides */
+	bool over;			/* its session has left it */
 	uint64_t generation;
-	uint32_t tx_spi;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -58,65 +63,90 @@ static bool lower_runs(const struct flight *flight)
 	return false;
 }
 
-bool flight_may_send(struct flight *flight, uint64_t generation,
-		     uint32_t tx_spi)
+enum flight_turn flight_turn(struct flight *flight, uint64_t generation)
 {
-	bool go;
+	enum flight_turn turn = FLIGHT_SENDS;
 
 	pthread_mutex_lock(&lock);
-	go = flight->lower || !lower_runs(flight);
-	flight->held = !go;
+	if (flight->lost)
+		turn = FLIGHT_LOST;
+	else if (!flight->lower && lower_runs(flight))
+		turn = FLIGHT_WAITS;
+	flight->held = turn == FLIGHT_WAITS;
 	flight->generation = generation;
-	flight->tx_spi = tx_spi;
 	pthread_mutex_unlock(&lock);
-	return go;
+	return turn;
 }
 
-static void unlink_flight(struct flight *flight)
+static void drop(struct flight *flight)
 {
 	struct flight **at;
 
 	for (at = &flights; *at != flight; at = &(*at)->next)
 		;
 	*at = flight->next;
+	free(flight);
 }
 
-/* One that waited for this one, if no other lower one runs */
-static struct flight *take_held(const struct flight *winner)
+/* It waits no more; what its session has left goes */
+static void let_go(struct flight *flight)
+{
+	flight->held = false;
+	if (flight->over)
+		drop(flight);
+}
+
+/* The lower one is used, or may be: those beside it are not */
+static void decide(const struct flight *lower)
+{
+	struct flight *other, *next;
+
+	for (other = flights; other; other = next) {
+		next = other->next;
+		if (other->lower || !same_pair(other, lower))
+			continue;
+		other->lost = true;
+		let_go(other);
+	}
+}
+
+/* The generation of one that waited for this one, if no other lower one runs */
+static uint64_t take_held(const struct flight *lower)
 {
 	struct flight *other;
+	uint64_t generation;
 
-	if (!winner->lower || lower_runs(winner))
-		return NULL;
+	if (lower_runs(lower))
+		return 0;
 	for (other = flights; other; other = other->next) {
-		if (!other->held || !same_pair(other, winner))
+		if (!other->held || !same_pair(other, lower))
 			continue;
-		unlink_flight(other);
-		return other;
+		generation = other->generation;
+		let_go(other);
+		return generation;
 	}
-	return NULL;
+	return 0;
 }
 
-void flight_leave(struct flight *flight, bool ok,
-		  void (*done)(bool won, uint64_t generation, uint32_t tx_spi,
-			       void *data), void *data)
+void flight_leave(struct flight *flight, bool failed,
+		  void (*use)(uint64_t generation, void *data), void *data)
 {
-	struct flight *held;
+	struct flight lower;
+	uint64_t generation;
 
 	if (!flight)
 		return;
 	pthread_mutex_lock(&lock);
-	if (flight->held) {
+	lower = *flight;
+	flight->over = true;
+	if (!flight->held)
+		drop(flight);
+	if (lower.lower && !failed)
+		decide(&lower);
+	while (lower.lower && failed && (generation = take_held(&lower))) {
 		pthread_mutex_unlock(&lock);
-		return;			/* goes with the one it waits for */
-	}
-	unlink_flight(flight);
-	while ((held = take_held(flight))) {
-		pthread_mutex_unlock(&lock);
-		done(ok, held->generation, held->tx_spi, data);
-		free(held);
+		use(generation, data);
 		pthread_mutex_lock(&lock);
 	}
 	pthread_mutex_unlock(&lock);
-	free(flight);
 }

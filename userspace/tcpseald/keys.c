@@ -270,9 +270,11 @@ int keys_install(struct run *r)
 int keys_use(struct run *r)
 {
 	struct session *s = r->s;
+	enum flight_turn turn = flight_turn(r->flight, s->generation);
 	int ret;
 
-	if (!flight_may_send(r->flight, s->generation, r->theirs.spi))
+	s->lost = turn == FLIGHT_LOST;
+	if (turn != FLIGHT_SENDS)
 		return 0;
 	ret = tcpseal_sa_set(r->ts, &s->local, &s->there, s->generation);
 	if (!ret || ret == -ENOENT || ret == -EALREADY || ret == -EEXIST)
@@ -281,25 +283,23 @@ int keys_use(struct run *r)
 		   tcpseal_error(r->ts));
 }
 
-/* A handshake that waited for this one: use its key after all, or never */
-static void release_held(bool won, uint64_t generation, uint32_t tx_spi,
-			 void *data)
+/* A handshake that waited for this one: its key after all */
+static void use_held(uint64_t generation, void *data)
 {
 	struct run *r = data;
 
-	if (won)
-		remove_sa(r, TCPSEAL_DIR_OUT, tx_spi);
-	else
-		tcpseal_sa_set(r->ts, &r->s->local, &r->s->there, generation);
+	tcpseal_sa_set(r->ts, &r->s->local, &r->s->there, generation);
 }
 
 void keys_end(struct run *r, bool ok)
 {
-	/* Nobody uses them as long as nothing was promised */
-	if (!ok && !r->promised && r->in_installed)
+	/* Nobody uses its keys as long as nothing was promised */
+	bool failed = !ok && !r->promised;
+
+	if (failed && r->in_installed)
 		remove_sa(r, TCPSEAL_DIR_IN, r->ours.spi);
-	if (!ok && !r->promised && r->out_installed)
+	if (failed && r->out_installed)
 		remove_sa(r, TCPSEAL_DIR_OUT, r->theirs.spi);
-	flight_leave(r->flight, ok, release_held, r);
+	flight_leave(r->flight, failed, use_held, r);
 	tcpseal_close(r->ts);
 }

@@ -64,12 +64,19 @@ static void settle_sealed(struct pair *pair, const struct session *s,
 			  const struct tcpseal_link *link)
 {
 	/*
-	 * Of two handshakes at once each end may go by another one, and the
-	 * peer may have been configured in between. So where it says another
-	 * mode than last time one more follows.
+	 * Of two handshakes at once each end may go by another one, and either
+	 * may have been configured in between. So where one says another mode
+	 * than last time one more follows; and where ours failed so late that
+	 * only the peer knows which key it took.
 	 */
-	bool again = pair->told && s->mode_peer != pair->mode_peer;
+	bool again = pair->told &&
+		     (s->mode_peer != pair->mode_peer ||
+		      (s->lost && s->mode_local != pair->told_mode));
 
+	if (pair->unsure && !s->client)
+		again = true;
+	if (s->client)
+		pair->unsure = false;
 	pair->live = true;
 	pair->judging = false;
 	pair->failures = 0;
@@ -167,6 +174,7 @@ static void settle_failed(struct pair *pair, const struct session *s)
 {
 	uint64_t delay;
 
+	pair->unsure = s->unsure;
 	if (wait_for_busy(pair, s))
 		return;
 	if (s->result != SESSION_BUSY)
@@ -183,7 +191,8 @@ static void settle_failed(struct pair *pair, const struct session *s)
 	}
 	pairs_set_reason(pair, s->reason, -1, pair->live && !pair->refused ?
 					      0 : up_to_secs(delay));
-	if (pair->live || (pair->sticky && pair->failures <= GREETINGS))
+	if (pair->live || pair->unsure ||
+	    (pair->sticky && pair->failures <= GREETINGS))
 		attempt_plan(pair, pair->not_before);
 }
 

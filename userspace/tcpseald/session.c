@@ -302,6 +302,7 @@ static void settle(struct run *r, int ret)
 	} else if (s->result == SESSION_FAILED && !r->promised) {
 		talk_why(r, WIRE_NOTICE_ERROR);
 	}
+	s->unsure = ret && s->client && r->promised;
 	keys_end(r, !ret);
 	s->took_ms = now_ms() - r->begun;
 	r->over = true;

@@ -218,16 +218,19 @@ struct flight;
 
 struct flight *flight_enter(const struct tcpseal_addr *local,
 			    const struct tcpseal_addr *remote, bool lower);
-/* true: send with this handshake's key now; false: another one goes first */
-bool flight_may_send(struct flight *flight, uint64_t generation,
-		     uint32_t tx_spi);
+enum flight_turn {
+	FLIGHT_SENDS,			/* with this handshake's key, now */
+	FLIGHT_WAITS,			/* another one goes first */
+	FLIGHT_LOST,			/* another one went */
+};
+
+enum flight_turn flight_turn(struct flight *flight, uint64_t generation);
 /*
- * The handshake is over. Calls done for each one that waited for it: won is
- * false where that one must now be used after all.
+ * The handshake is over; @failed: the peer cannot use its keys. Then use is
+ * called for each one that waited for it, which must be used after all.
  */
-void flight_leave(struct flight *flight, bool ok,
-		  void (*done)(bool won, uint64_t generation, uint32_t tx_spi,
-			       void *data), void *data);
+void flight_leave(struct flight *flight, bool failed,
+		  void (*use)(uint64_t generation, void *data), void *data);
 
 /* session.c: one handshake, in a worker */
 enum session_result {
@@ -272,6 +275,8 @@ struct session {
 	struct cert_info peer;
 	char kex[32];
 	bool chain_refused;		/* refused for its issuer or serial */
+	bool unsure;			/* failed, and the peer may use its keys */
+	bool lost;			/* led to keys, but others are used */
 	uint32_t took_ms;
 };
 
@@ -334,6 +339,7 @@ struct pair {
 	bool judging;			/* after a change of trust */
 	bool complained;		/* the kernel holds a reason of ours */
 	bool refused;			/* the last attempt: no link there */
+	bool unsure;			/* the last attempt: who uses which key? */
 	unsigned int failures;
 	uint32_t said;			/* hash of the last sentence logged */
 	uint64_t due;			/* of the timer, 0: none */
