@@ -154,8 +154,12 @@ static bool window_resize(struct tcpseal_rx_lane *lane, u32 size)
 	if (!win)
 		return false;
 	win->size = size;
-	/* nothing was ever opened: nothing to carry over */
-	start = lane->top > size ? lane->top - size : 0;
+	/*
+	 * Nothing was ever opened: nothing to carry over. The stale word is the
+	 * one that the next counters fall into.
+	 */
+	start = lane->top > size - BITS_PER_LONG ?
+		lane->top - (size - BITS_PER_LONG) : 0;
 	for (c = start; c < lane->top; c++)
 		if (window_look(map, old_size, lane->top, c) !=
 		    TCPSEAL_REPLAY_FRESH)
