@@ -120,6 +120,25 @@ check()
 	return 1
 }
 
+# verdicts_of WHO COMMAND...: a program that prints "ok TEXT", "not ok TEXT: WHY" or
+# "skip TEXT: WHY", a line each, and ends with 0, or 1 if anything failed
+verdicts_of()
+{
+	local who=$1 verdict text status
+	shift
+	"$@" >"$TMP/verdicts.out" 2>"$TMP/verdicts.err"
+	status=$?
+	while read -r verdict text; do
+		case $verdict in
+		ok) ktap_test_pass "$text" ;;
+		skip) ktap_test_skip "${text%%: *}" "${text#*: }" ;;
+		not) ktap_test_fail "${text#ok }" ;;
+		esac
+	done <"$TMP/verdicts.out"
+	check "$who came to its end" at_most "$status" 1 && return
+	ktap_print_msg "$(tail -n 5 "$TMP/verdicts.err")"
+}
+
 # must COMMAND...: a step of the set-up, without which nothing makes sense
 must()
 {

@@ -26,19 +26,7 @@ setup_ns A B
 must seal_b link add $NET_A4 $NET_B4 mode require keys manual
 before=$(seal_b -j link show; seal_b -j sa show)
 
-on_a timeout 100 python3 "$TOOLS/netlink.py" "$SPEC" >"$TMP/netlink.out" 2>"$TMP/netlink.err"
-status=$?
-while read -r verdict text; do
-	case $verdict in
-	ok) ktap_test_pass "$text" ;;
-	skip) ktap_test_skip "${text%%: *}" "${text#*: }" ;;
-	not)
-		ktap_test_fail "${text#ok }"
-		;;
-	esac
-done <"$TMP/netlink.out"
-check "the prober came to its end" at_most "$status" 1
-[ "$status" -le 1 ] || ktap_print_msg "$(tail -n 5 "$TMP/netlink.err")"
+verdicts_of "the prober" on_a timeout 100 python3 "$TOOLS/netlink.py" "$SPEC"
 check "another namespace has not changed" same_as_before "$before"
 check "and sees nothing of this one" is "$(seal_b -j stats | jq .sas)" 0
 ktap_finished

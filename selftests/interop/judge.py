@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every rule of the document about what a sender of sealed segments does."""
+from packet import Malformed, Segment
+from record import Receiver, Refused, address_text, seal_one
+
+
+class Wrong(Exception):
+    """What the module did is not what the document says."""
+
+
+class Judge:
+    """What the document says of the segments of a sender, one after the other."""
+
+    def __init__(self, sas):
+        self.receiver = Receiver(sas)
+        self.nonces, self.lanes, self.last = set(), {}, {}
+        self.bursts = self.records = 0
+
+    def open(self, packet):
+        """The plain segment; Wrong if the packet is not as it must be."""
+        try:
+            sealed = Segment.parse(packet)
+            plain, header = self.receiver.open(sealed)
+        except (Malformed, Refused) as error:
+            raise Wrong(f"{type(error).__name__}: {error}") from None
+        sa = self.receiver.sas[header.spi]
+        again = seal_one(sa, plain, header.index, header.lane, header.counter)
+        if again.pack() != packet:
+            raise Wrong(f"{sealed}: it is not what this one would have sealed")
+        nonce = header.spi, sa.nonce(header.lane, header.counter)
+        if nonce in self.nonces:
+            raise Wrong(f"{sealed}: a nonce comes twice")
+        self.nonces.add(nonce)
+        key = header.spi, plain.flow
+        if self.lanes.setdefault(key, header.lane) != header.lane:
+            raise Wrong(f"{sealed}: its flow has changed the lane")
+        self.follows(sealed, plain, header, key)
+        self.records += 1
+        return plain
+
+    def follows(self, sealed, plain, header, key):
+        """The rest of a burst comes at once, without a gap, in equal chunks."""
+        index, end, length = self.last.get(key, (1, 0, 0))
+        if index > 1:
+            if header.index != index - 1 or sealed.seq != end:
+                raise Wrong(f"{sealed}: does not continue its burst")
+            if header.length > length or (header.index > 1 and header.length != length):
+                raise Wrong(f"{sealed}: length within a burst")
+        elif header.index > 1:
+            self.bursts += 1
+        self.last[key] = (header.index, (sealed.seq + len(sealed.payload)) % 2**32,
+                          header.length)
+        if header.index > 1 and not plain.payload:
+            raise Wrong(f"{sealed}: an empty record within a burst")
+
+    def done(self):
+        for (_, (src, _, ports)), (index, _, _) in self.last.items():
+            if index > 1:
+                raise Wrong(f"{address_text(src)} {ports}: a burst has no end")
