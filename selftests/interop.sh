@@ -3,11 +3,12 @@
 # kernels: 6.1 6.12 next
 # timeout: 600
 #
-# The module against a second implementation of the record layer, which was
+# Module and daemon against a second implementation of the protocol, which was
 # written from Documentation/protocol.rst: interop/. First it is the peer: host A
 # has the module, B is that program behind a TUN device. Then it checks what two
 # modules said to each other, byte by byte. And the module opens the vectors of
-# Documentation/vectors, which it made.
+# Documentation/vectors, which it made. At last a client by the same document
+# agrees on keys with tcpseald.
 
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
@@ -63,7 +64,8 @@ keys_by()
 capture_start()
 {
 	# not by on_r, which would be the process that is known
-	nsenter --net="/run/netns/$R" tcpdump --immediate-mode -s 2000 -i ra -U -w "$TMP/capture" 2>"$TMP/tcpdump.log" &
+	nsenter --net="/run/netns/$R" tcpdump --immediate-mode -s 2000 -i ra -U \
+		-w "$TMP/capture" 2>"$TMP/tcpdump.log" &
 	capture=$!
 	must slowwait 10 grep -q 'listening on' "$TMP/tcpdump.log"
 }
@@ -137,4 +139,17 @@ check "the capture is what the document says" \
 	python3 "$INTEROP/verify.py" "$TMP/keys" "$TMP/capture"
 check "and would not be with any bit of it changed" \
 	python3 "$INTEROP/verify.py" --mutate "$TMP/keys" "$TMP/capture"
+
+# A host without tcpseal agrees on keys with a daemon
+topo_up
+must on_a ethtool -K a0 tx off
+must pki_up
+links_conf A B require | conf_for A
+must daemon_start A
+for family in 4 6; do
+	remote=A$family local=B$family
+	verdicts_of "the client" on_b python3 "$INTEROP/control.py" b0 "${!local}" "${!remote}" \
+		"$TMP/pki/b.crt" "$TMP/pki/b.key" "$TMP/pki/ca.crt"
+done
+must daemon_stop A
 ktap_finished
