@@ -79,9 +79,9 @@ in_capture()
 # capture_stop: when it has an echo that was asked for now, it has all before
 capture_stop()
 {
-	on_a ping -q -c 1 $B4 && slowwait 10 in_capture 'icmp[0] == 0' || return
-	kill $capture
-	wait $capture
+	on_a ping -q -c 1 "$B4" && slowwait 10 in_capture 'icmp[0] == 0' || return
+	kill "$capture"
+	wait "$capture"
 	grep -q '^0 packets dropped by kernel' "$TMP/tcpdump.log" || {
 		cat "$TMP/tcpdump.log"
 		return 1

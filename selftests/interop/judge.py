@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every rule of the document about what a sender of sealed segments does."""
 from packet import Malformed, Segment
-from record import Receiver, Refused, address_text, seal_one
+from record import Header, Refused, address_text, open_one, seal_one
 
 
 class Wrong(Exception):
@@ -12,7 +12,7 @@ class Judge:
     """What the document says of the segments of a sender, one after the other."""
 
     def __init__(self, sas):
-        self.receiver = Receiver(sas)
+        self.sas = {sa.spi: sa for sa in sas}
         self.nonces, self.lanes, self.last = set(), {}, {}
         self.bursts = self.records = 0
 
@@ -20,10 +20,13 @@ class Judge:
         """The plain segment; Wrong if the packet is not as it must be."""
         try:
             sealed = Segment.parse(packet)
-            plain, header = self.receiver.open(sealed)
+            header = Header.parse(sealed.payload)
+            if header is None or header.spi not in self.sas:
+                raise Refused("plain")
+            sa = self.sas[header.spi]
+            plain, header = open_one(sa, sealed)
         except (Malformed, Refused) as error:
             raise Wrong(f"{type(error).__name__}: {error}") from None
-        sa = self.receiver.sas[header.spi]
         again = seal_one(sa, plain, header.index, header.lane, header.counter)
         if again.pack() != packet:
             raise Wrong(f"{sealed}: it is not what this one would have sealed")

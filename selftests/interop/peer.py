@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A sealed TCP peer of the module that has nothing of the module.
 
-peer.py DEVICE KEYS LOCAL REMOTE: LOCAL is an address of this host, REMOTE lives
-behind the TUN device DEVICE, and is spoken by this program from the document's
-description of the records. KEYS holds the SAs of both directions. Connections
-are opened by either end, carry data both ways, are attacked, and end. One line
-for each verdict: "ok TEXT" or "not ok TEXT: WHY".
+peer.py DEVICE KEYS LOCAL REMOTE [LOCAL REMOTE...]: LOCAL is an address of this
+host, REMOTE lives behind the TUN device DEVICE, and is spoken by this program.
+KEYS holds the SAs of both directions. Connections are opened by either end,
+carry data both ways, are attacked, and end. One line for each verdict: "ok
+TEXT" or "not ok TEXT: WHY".
 """
 import concurrent.futures
 import os
@@ -17,8 +17,7 @@ import sys
 from forge import FORGED, bad_checksum, flip, other_source
 from judge import Wrong
 from packet import ACK, FIN, PSH, RST, SYN, Segment
-from record import (HEADER, SA, WINDOW, WINDOW_SPARE, address,
-                    seal_one)
+from record import HEADER, SA, WINDOW, WINDOW_SPARE, address, seal_one
 from wire import PATIENCE, Counters, Report, Wire
 
 CHUNK, MSS = 1400, 1460

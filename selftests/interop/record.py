@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from packet import CWR, FIN, PSH, RST, SYN
 
-VERSION, HEADER, TAG, OVERHEAD = 1, 16, 16, 32
+VERSION, HEADER, TAG = 1, 16, 16
+OVERHEAD = HEADER + TAG
 BURST_MAX, WINDOW, WINDOW_MAX, WINDOW_SPARE = 1024, 1 << 16, 1 << 20, 64
 COUNTER_END = 1 << 48
 MASKED = FIN | PSH | CWR

@@ -245,14 +245,10 @@ class Injector:
         if not select.select([self.raw], [], [], PATIENCE)[0]:
             raise Wrong("it was not delivered")
         got = bytearray(self.raw.recv(70000))
-        pieces = [want.ip, want.tcp, want.payload]
+        packet, start = bytearray(want.pack()), len(want.ip)
         if len(want.src) == 16:
-            pieces[0] = b""
-        packet = bytearray(b"".join(pieces))
-        start = len(pieces[0])
-        if start:
-            # the whole packet, with its length
-            packet[:start] = want.pack()[:start]
+            # this kind of socket hands out no IPv6 header
+            packet, start = packet[start:], 0
         if want.flags & SYN and len(got) == len(packet):
             hinted(packet, got, start, MTU - len(want.ip) - 20)
         # the stack has yet to fill in the checksum of TCP
@@ -285,7 +281,8 @@ def main():
     try:
         if what == "inject":
             return 1 if Injector(directory, *rest).run() else 0
-        {"make": write, "check": check, "lines": lines, "commands": commands}[what](directory)
+        {"make": write, "check": check, "lines": lines,
+         "commands": commands}[what](directory)
     except (Wrong, Refused) as error:
         print(error)
         return 1

@@ -14,9 +14,10 @@ everywhere, with checksums as they were and corrected; each must be refused.
 import struct
 import sys
 
+from forge import other_source
 from judge import Judge, Wrong
 from packet import ICMP, ICMP6, SYN, TCP, Malformed, Segment, read_pcap
-from record import SA
+from record import SA, seal_one
 
 UDP = 17
 PIECE = 16
@@ -149,16 +150,20 @@ def mutate_order(sas, packets):
                  if sealed.payload[8:10] > b"\0\2")
     plain = plains[first][0]
     quote = Segment(plain.ip, plain.tcp, plain.payload).pack()
+    sa = Judge(sas).sas[int.from_bytes(plains[first][1].payload[4:8], "big")]
+    strange = Segment(other_source(plain), plain.tcp, plain.payload)
     icmp = bytearray(quote[:len(plain.ip)])
     icmp[9 if len(plain.src) == 4 else 6] = ICMP
     for what, mutant in (
             ("a record twice", packets[:first + 1] + packets[first:]),
-            ("a record twice, much later", packets + [packets[first]]),
+            ("a record twice, much later", packets + [packets[next(iter(plains))]]),
             ("a burst without its middle", packets[:first + 1] + packets[first + 2:]),
-            ("a burst in another order", packets[:first] + packets[first + 1:first - 1:-1] +
-             packets[first + 2:]),
+            ("a burst in another order", packets[:first] +
+             [packets[first + 1], packets[first]] + packets[first + 2:]),
             ("a capture that ends in a burst", packets[:first + 1]),
             ("a plain segment", packets + [quote]),
+            ("an address that the key is not for",
+             packets + [seal_one(sa, strange, 1, 0, 0).pack()]),
             ("an ICMP message that quotes plaintext", packets + [bytes(icmp) + quote])):
         if not refused(verify, sas, mutant):
             raise Wrong(f"not noticed: {what}")
