@@ -3,8 +3,8 @@
 """Test vectors of the record layer: Documentation/vectors/*.json.
 
 vectors.py make DIRECTORY: write them.
-vectors.py check DIRECTORY: are they what this implementation makes, and does
-	it open them?
+vectors.py check DIRECTORY: are they, and the one in the document, what this
+	implementation makes, and does it open them?
 vectors.py lines DIRECTORY: KEY NONCE AAD SEALED PLAIN, a line a record in
 	hexadecimal, for another AES-GCM.
 vectors.py commands DIRECTORY: the SAs in the words of "tcpseal -batch".
@@ -14,6 +14,7 @@ vectors.py inject DIRECTORY DEVICE: send them through the TUN device to the
 import hashlib
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -22,7 +23,8 @@ import sys
 from forge import FORGED
 from judge import Wrong
 from packet import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment
-from record import HEADER, SA, Receiver, Refused, aad, address, address_text, cut, seal
+from record import (HEADER, SA, TAG, Receiver, Refused, aad, address, address_text,
+                    cut, seal)
 from wire import PATIENCE, Counters, Report, Wire
 
 FAMILIES = {"ipv4": ("10.1.0.5", ("10.2.0.5", "10.2.0.6")),
@@ -166,7 +168,31 @@ def write(directory):
             file.write("\n")
 
 
+def document(directory):
+    """The one that stands in the document, as {"nonce": hex, ...}."""
+    with open(os.path.join(directory, "../protocol.rst"), encoding="utf-8") as file:
+        text = file.read().split("\nTest vectors\n")[1]
+    rows = re.findall(r"^ {4}([A-Za-z ]+?) {2,}([0-9a-f]+(?:\n +[0-9a-f]+)*)$", text, re.M)
+    return {name: re.sub(r"\s", "", value) for name, value in rows}
+
+
+def documented():
+    """The same, made."""
+    sa = SA(0xdeadbeef, bytes(range(32)), bytes.fromhex("a0a1a2a3a4a5a6a7a8a9aaab"), 8,
+            address("10.1.0.5"), address("10.2.0.5"))
+    plain = Segment.build(sa.src, sa.dst, (40000, 80), 10000, 0x01020304, ACK | PSH,
+                          b"tcpseal\n")
+    lane, counter = 3, 0x0102030405
+    record = seal(sa, plain, 1400, lane, counter)[0].payload
+    parts = {"record header": record[:HEADER], "nonce": sa.nonce(lane, counter),
+             "AAD": aad(record[:HEADER], plain),
+             "ciphertext": record[HEADER:-TAG], "tag": record[-TAG:]}
+    return {name: value.hex() for name, value in parts.items()}
+
+
 def check(directory):
+    if document(directory) != documented():
+        raise Wrong(f"protocol.rst has {document(directory)}, not {documented()}")
     for family in FAMILIES:
         stored = load(directory, family)
         if stored != make(family):
