@@ -48,15 +48,15 @@ def verify(sas, packets):
 
 
 def kinds(sas, packets):
-    """One packet of each kind that the capture has."""
+    """The shortest packet of each kind that the capture has."""
     judge, found = Judge(sas), {}
     for packet in packets:
         if protocol(packet) == TCP:
             plain = judge.open(packet)
             sealed = Segment.parse(packet)
             index = struct.unpack_from("!H", sealed.payload, 8)[0]
-            found.setdefault((len(plain.src), plain.flags, bool(plain.payload),
-                              min(index, 2)), packet)
+            kind = len(plain.src), plain.flags, bool(plain.payload), min(index, 2)
+            found[kind] = min(found.get(kind, packet), packet, key=len)
     return found
 
 
