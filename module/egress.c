@@ -42,8 +42,8 @@ static enum tcpseal_verdict egress_plain(struct tcpseal_net *tn,
 
 	atomic64_add(segs, &pair->plain_out);
 	atomic64_add(seg->payload, &pair->plain_out_bytes);
-	tcpseal_count(tn, TCPSEAL_T_PLAIN_OUT, segs);
-	tcpseal_count(tn, TCPSEAL_T_PLAIN_OUT_BYTES, seg->payload);
+	tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT, segs);
+	tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT_BYTES, seg->payload);
 	if (link && link->mode >= TCPSEAL_MODE_AUDIT &&
 	    !rcu_access_pointer(pair->tx))
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_TRAFFIC);
@@ -160,9 +160,10 @@ static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 	if (pair)
 		return pair;
 	if (link->mode != TCPSEAL_MODE_REQUIRE) {
-		tcpseal_link_count_plain(link, true, skb);
-		tcpseal_count(tn, TCPSEAL_T_PLAIN_OUT, tcpseal_segs(skb));
-		tcpseal_count(tn, TCPSEAL_T_PLAIN_OUT_BYTES, seg->payload);
+		tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT,
+			      tcpseal_segs(skb));
+		tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT_BYTES,
+			      seg->payload);
 		return NULL;
 	}
 	tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_NO_PAIR,
@@ -246,8 +247,7 @@ static enum tcpseal_verdict egress_nontcp(struct tcpseal_net *tn,
 
 	if (!link)
 		return TCPSEAL_ACCEPT;
-	tcpseal_link_count_nontcp(link, true, skb);
-	tcpseal_count(tn, TCPSEAL_T_NONTCP_OUT_BYTES, skb->len);
+	tcpseal_count(tn, link, TCPSEAL_T_NONTCP_OUT_BYTES, skb->len);
 	if (!(link->flags & TCPSEAL_LINK_FLAG_NONTCP_DROP) ||
 	    tcpseal_nontcp_vital(skb, seg))
 		return TCPSEAL_ACCEPT;

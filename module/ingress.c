@@ -53,13 +53,11 @@ static enum tcpseal_verdict ingress_accept(struct tcpseal_net *tn,
 {
 	unsigned int segs = tcpseal_segs(skb);
 
-	tcpseal_count(tn, TCPSEAL_T_PLAIN_IN, segs);
-	tcpseal_count(tn, TCPSEAL_T_PLAIN_IN_BYTES, seg->payload);
+	tcpseal_count(tn, w->link, TCPSEAL_T_PLAIN_IN, segs);
+	tcpseal_count(tn, w->link, TCPSEAL_T_PLAIN_IN_BYTES, seg->payload);
 	if (w->pair) {
 		atomic64_add(segs, &w->pair->plain_in);
 		atomic64_add(seg->payload, &w->pair->plain_in_bytes);
-	} else {
-		tcpseal_link_count_plain(w->link, false, skb);
 	}
 	return TCPSEAL_ACCEPT;
 }
@@ -227,8 +225,7 @@ static enum tcpseal_verdict ingress_nontcp(struct tcpseal_net *tn,
 
 	if (!link || !ingress_ours(tn, link, a, state->in))
 		return TCPSEAL_ACCEPT;
-	tcpseal_link_count_nontcp(link, false, skb);
-	tcpseal_count(tn, TCPSEAL_T_NONTCP_IN_BYTES, skb->len);
+	tcpseal_count(tn, link, TCPSEAL_T_NONTCP_IN_BYTES, skb->len);
 	if (!(link->flags & TCPSEAL_LINK_FLAG_NONTCP_DROP) ||
 	    tcpseal_nontcp_vital(skb, seg))
 		return TCPSEAL_ACCEPT;

@@ -2,6 +2,7 @@
 /* Netlink: links. */
 #include "netlink-gen.h"
 #include "nl.h"
+#include "stats.h"
 
 int tcpseal_nl_put_link(struct sk_buff *msg, const struct tcpseal_link *link,
 			u32 mode)
@@ -181,19 +182,9 @@ int tcpseal_nl_link_flush_doit(struct sk_buff *skb, struct genl_info *info)
 static int put_link_stats(struct sk_buff *msg, const struct tcpseal_link *link)
 {
 	u64 value[TCPSEAL_A_COUNTERS_MAX + 1] = {};
-	struct tcpseal_link_stats sum;
 
-	tcpseal_link_stats_read(link, &sum);
-	value[TCPSEAL_A_COUNTERS_PLAIN_OUT] = u64_stats_read(&sum.plain_out);
-	value[TCPSEAL_A_COUNTERS_PLAIN_OUT_BYTES] =
-		u64_stats_read(&sum.plain_out_bytes);
-	value[TCPSEAL_A_COUNTERS_PLAIN_IN] = u64_stats_read(&sum.plain_in);
-	value[TCPSEAL_A_COUNTERS_PLAIN_IN_BYTES] =
-		u64_stats_read(&sum.plain_in_bytes);
-	value[TCPSEAL_A_COUNTERS_NONTCP_OUT_BYTES] =
-		u64_stats_read(&sum.nontcp_out_bytes);
-	value[TCPSEAL_A_COUNTERS_NONTCP_IN_BYTES] =
-		u64_stats_read(&sum.nontcp_in_bytes);
+	tcpseal_link_stats_read(link,
+				&value[TCPSEAL_A_COUNTERS_SEALED_RECORDS]);
 	return tcpseal_nl_put_counters(msg, TCPSEAL_A_LINK_STATS, value);
 }
 

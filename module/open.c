@@ -231,8 +231,8 @@ static unsigned int open_judge(struct tcpseal_job *job, unsigned int *skbs)
 				open_bad(job, job->recs[i].why);
 	if (!good)
 		return 0;
-	tcpseal_count_skbs(job->tn, TCPSEAL_T_OPENED_RECORDS, good, bytes,
-			   *skbs);
+	tcpseal_count_skbs(job->sa->pair, TCPSEAL_T_OPENED_RECORDS, good,
+			   bytes, *skbs);
 	if (*skbs > 1)
 		tcpseal_note(job->tn, TCPSEAL_NOTE_SPLIT, 1);
 	trace_tcpseal_open(job->sa, job->lane, job->recs[0].counter, good,

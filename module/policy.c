@@ -194,69 +194,6 @@ bool tcpseal_link_derives(const struct tcpseal_link *link,
 				    link->remote_len);
 }
 
-/*
- * Counting. The lower layers of a namespace call with BH off, so that each
- * CPU's slot has one writer.
- */
-void tcpseal_link_count_plain(struct tcpseal_link *link, bool out,
-			      const struct sk_buff *skb)
-{
-	struct tcpseal_link_stats *stats = this_cpu_ptr(link->stats);
-	unsigned int segs = max_t(u16, skb_shinfo(skb)->gso_segs, 1);
-
-	u64_stats_update_begin(&stats->syncp);
-	if (out) {
-		u64_stats_add(&stats->plain_out, segs);
-		u64_stats_add(&stats->plain_out_bytes, skb->len);
-	} else {
-		u64_stats_add(&stats->plain_in, segs);
-		u64_stats_add(&stats->plain_in_bytes, skb->len);
-	}
-	u64_stats_update_end(&stats->syncp);
-}
-
-void tcpseal_link_count_nontcp(struct tcpseal_link *link, bool out,
-			       const struct sk_buff *skb)
-{
-	struct tcpseal_link_stats *stats = this_cpu_ptr(link->stats);
-
-	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(out ? &stats->nontcp_out_bytes : &stats->nontcp_in_bytes,
-		      skb->len);
-	u64_stats_update_end(&stats->syncp);
-}
-
-void tcpseal_link_stats_read(const struct tcpseal_link *link,
-			     struct tcpseal_link_stats *sum)
-{
-	u64 v[6], total[6] = {};
-	unsigned int start, i;
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct tcpseal_link_stats *stats =
-			per_cpu_ptr(link->stats, cpu);
-
-		do {
-			start = u64_stats_fetch_begin(&stats->syncp);
-			v[0] = u64_stats_read(&stats->plain_out);
-			v[1] = u64_stats_read(&stats->plain_out_bytes);
-			v[2] = u64_stats_read(&stats->plain_in);
-			v[3] = u64_stats_read(&stats->plain_in_bytes);
-			v[4] = u64_stats_read(&stats->nontcp_out_bytes);
-			v[5] = u64_stats_read(&stats->nontcp_in_bytes);
-		} while (u64_stats_fetch_retry(&stats->syncp, start));
-		for (i = 0; i < ARRAY_SIZE(v); i++)
-			total[i] += v[i];
-	}
-	u64_stats_set(&sum->plain_out, total[0]);
-	u64_stats_set(&sum->plain_out_bytes, total[1]);
-	u64_stats_set(&sum->plain_in, total[2]);
-	u64_stats_set(&sum->plain_in_bytes, total[3]);
-	u64_stats_set(&sum->nontcp_out_bytes, total[4]);
-	u64_stats_set(&sum->nontcp_in_bytes, total[5]);
-}
-
 u32 tcpseal_link_seq(const struct tcpseal_net *tn)
 {
 	return tn->policy->seq;

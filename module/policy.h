@@ -40,11 +40,26 @@ struct tcpseal_link {
 	bool			has_successor;	/* which frees @stats then */
 };
 
+/* What is counted of all traffic, in the order of its attributes. */
+enum tcpseal_total {
+	TCPSEAL_T_SEALED_RECORDS,
+	TCPSEAL_T_SEALED_BYTES,
+	TCPSEAL_T_SEALED_SKBS,
+	TCPSEAL_T_OPENED_RECORDS,
+	TCPSEAL_T_OPENED_BYTES,
+	TCPSEAL_T_OPENED_SKBS,
+	TCPSEAL_T_PLAIN_OUT,
+	TCPSEAL_T_PLAIN_OUT_BYTES,
+	TCPSEAL_T_PLAIN_IN,
+	TCPSEAL_T_PLAIN_IN_BYTES,
+	TCPSEAL_T_NONTCP_OUT_BYTES,
+	TCPSEAL_T_NONTCP_IN_BYTES,
+	__TCPSEAL_T_MAX
+};
+
 struct tcpseal_link_stats {
-	u64_stats_t		plain_out, plain_out_bytes;
-	u64_stats_t		plain_in, plain_in_bytes;
-	u64_stats_t		nontcp_out_bytes, nontcp_in_bytes;
 	struct u64_stats_sync	syncp;
+	u64_stats_t		total[__TCPSEAL_T_MAX];
 };
 
 struct tcpseal_tuple {
@@ -77,11 +92,6 @@ struct tcpseal_link *tcpseal_link_lookup(struct tcpseal_net *tn,
 					 const struct tcpseal_addrs *a);
 /* Is @ifindex an inside device of a forwarding link? */
 bool tcpseal_link_inside(const struct tcpseal_link *link, int ifindex);
-/* Traffic on a link that no pair counts. BH off. @out: direction. */
-void tcpseal_link_count_plain(struct tcpseal_link *link, bool out,
-			      const struct sk_buff *skb);
-void tcpseal_link_count_nontcp(struct tcpseal_link *link, bool out,
-			       const struct sk_buff *skb);
 
 /*
  * The key of the pair that keys @a on @link: local all zero where the link
@@ -150,8 +160,5 @@ void tcpseal_links_remove(struct tcpseal_net *tn, struct tcpseal_link *link);
 void tcpseal_link_free_later(struct tcpseal_link *link);
 /* Any link of this family? */
 bool tcpseal_link_any(const struct tcpseal_net *tn, u16 family);
-/* Sums over CPUs. */
-void tcpseal_link_stats_read(const struct tcpseal_link *link,
-			     struct tcpseal_link_stats *sum);
 
 #endif /* TCPSEAL_POLICY_H */

@@ -163,7 +163,7 @@ static void seal_count(struct tcpseal_job *job)
 	atomic64_add(job->nr, &lane->records);
 	atomic64_add(job->seg.payload, &lane->bytes);
 	atomic64_add(skbs, &lane->skbs);
-	tcpseal_count_skbs(job->tn, TCPSEAL_T_SEALED_RECORDS, job->nr,
+	tcpseal_count_skbs(job->sa->pair, TCPSEAL_T_SEALED_RECORDS, job->nr,
 			   job->seg.payload, skbs);
 	if (skbs > 1)
 		tcpseal_note(job->tn, TCPSEAL_NOTE_GSO_CAPPED, 1);

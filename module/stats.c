@@ -18,46 +18,74 @@ void tcpseal_stats_exit(struct tcpseal_net *tn)
 	free_percpu(tn->stats);
 }
 
-static void count(struct tcpseal_stats *stats, u64_stats_t *what, u64 n)
+/*
+ * The lower layers of a namespace call with BH off, so that each CPU's slot
+ * has one writer.
+ */
+static void count(struct u64_stats_sync *syncp, u64_stats_t *what, u64 n)
 {
-	u64_stats_update_begin(&stats->syncp);
+	u64_stats_update_begin(syncp);
 	u64_stats_add(what, n);
-	u64_stats_update_end(&stats->syncp);
+	u64_stats_update_end(syncp);
 }
 
-void tcpseal_count(struct tcpseal_net *tn, enum tcpseal_total what, u64 n)
+void tcpseal_count(struct tcpseal_net *tn, const struct tcpseal_link *link,
+		   enum tcpseal_total what, u64 n)
 {
 	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
+	struct tcpseal_link_stats *part;
 
-	count(stats, &stats->total[what], n);
+	count(&stats->syncp, &stats->total[what], n);
+	if (!link)
+		return;
+	part = this_cpu_ptr(link->stats);
+	count(&part->syncp, &part->total[what], n);
 }
 
-void tcpseal_count_skbs(struct tcpseal_net *tn, enum tcpseal_total first,
-			unsigned int records, unsigned int bytes,
-			unsigned int skbs)
+static void count_skbs(struct u64_stats_sync *syncp, u64_stats_t *what,
+		       unsigned int records, unsigned int bytes,
+		       unsigned int skbs)
 {
-	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
-
 	static_assert(TCPSEAL_T_SEALED_SKBS == TCPSEAL_T_SEALED_RECORDS + 2);
 	static_assert(TCPSEAL_T_OPENED_SKBS == TCPSEAL_T_OPENED_RECORDS + 2);
-	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(&stats->total[first], records);
-	u64_stats_add(&stats->total[first + 1], bytes);
-	u64_stats_add(&stats->total[first + 2], skbs);
-	u64_stats_update_end(&stats->syncp);
+	u64_stats_update_begin(syncp);
+	u64_stats_add(&what[0], records);
+	u64_stats_add(&what[1], bytes);
+	u64_stats_add(&what[2], skbs);
+	u64_stats_update_end(syncp);
+}
+
+void tcpseal_count_skbs(const struct tcpseal_pair *pair,
+			enum tcpseal_total first, unsigned int records,
+			unsigned int bytes, unsigned int skbs)
+{
+	struct tcpseal_stats *stats = this_cpu_ptr(pair->tn->stats);
+	struct tcpseal_link_stats *part;
+	const struct tcpseal_link *link;
+
+	count_skbs(&stats->syncp, &stats->total[first], records, bytes, skbs);
+	/* What the crypto API completes later may come without it */
+	rcu_read_lock();
+	link = rcu_dereference(pair->link);
+	if (link) {
+		part = this_cpu_ptr(link->stats);
+		count_skbs(&part->syncp, &part->total[first], records, bytes,
+			   skbs);
+	}
+	rcu_read_unlock();
 }
 
 void tcpseal_note(struct tcpseal_net *tn, enum tcpseal_note what, u64 n)
 {
 	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
 
-	count(stats, &stats->note[what], n);
+	count(&stats->syncp, &stats->note[what], n);
 }
 
 void tcpseal_old_reset(struct tcpseal_net *tn, unsigned int n)
 {
 	local_bh_disable();
-	count(this_cpu_ptr(tn->stats),
+	count(&this_cpu_ptr(tn->stats)->syncp,
 	      &this_cpu_ptr(tn->stats)->drop[TCPSEAL_DROP_OLD_CONNECTION], n);
 	local_bh_enable();
 }
@@ -119,7 +147,7 @@ void tcpseal_drop(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 {
 	struct tcpseal_stats *stats = this_cpu_ptr(tn->stats);
 
-	count(stats, &stats->drop[why], segs);
+	count(&stats->syncp, &stats->drop[why], segs);
 	if (pair)
 		atomic64_add(segs, &pair->dropped);
 	trace_tcpseal_drop(a, skb, why, segs);
@@ -127,7 +155,7 @@ void tcpseal_drop(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		tell_tampering(tn, pair, sa, a, why);
 }
 
-static void sum_up(struct tcpseal_stats *stats, const u64_stats_t *from,
+static void sum_up(struct u64_stats_sync *syncp, const u64_stats_t *from,
 		   u64 *to, unsigned int n)
 {
 	unsigned int start, i;
@@ -135,9 +163,9 @@ static void sum_up(struct tcpseal_stats *stats, const u64_stats_t *from,
 
 	for (i = 0; i < n; i++) {
 		do {
-			start = u64_stats_fetch_begin(&stats->syncp);
+			start = u64_stats_fetch_begin(syncp);
 			v = u64_stats_read(&from[i]);
-		} while (u64_stats_fetch_retry(&stats->syncp, start));
+		} while (u64_stats_fetch_retry(syncp, start));
 		to[i] += v;
 	}
 }
@@ -153,8 +181,20 @@ void tcpseal_stats_read(struct tcpseal_net *tn, u64 *total, u64 *drop,
 	for_each_possible_cpu(cpu) {
 		struct tcpseal_stats *stats = per_cpu_ptr(tn->stats, cpu);
 
-		sum_up(stats, stats->total, total, __TCPSEAL_T_MAX);
-		sum_up(stats, stats->drop, drop, __TCPSEAL_DROP_MAX);
-		sum_up(stats, stats->note, note, __TCPSEAL_NOTE_MAX);
+		sum_up(&stats->syncp, stats->total, total, __TCPSEAL_T_MAX);
+		sum_up(&stats->syncp, stats->drop, drop, __TCPSEAL_DROP_MAX);
+		sum_up(&stats->syncp, stats->note, note, __TCPSEAL_NOTE_MAX);
+	}
+}
+
+void tcpseal_link_stats_read(const struct tcpseal_link *link, u64 *total)
+{
+	int cpu;
+
+	memset(total, 0, __TCPSEAL_T_MAX * sizeof(*total));
+	for_each_possible_cpu(cpu) {
+		struct tcpseal_link_stats *part = per_cpu_ptr(link->stats, cpu);
+
+		sum_up(&part->syncp, part->total, total, __TCPSEAL_T_MAX);
 	}
 }

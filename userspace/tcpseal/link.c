@@ -222,7 +222,7 @@ static int link_flush(int argc, char **argv)
 	return ret;
 }
 
-/* what was not sealed: all that the kernel counts by link */
+/* what was not sealed */
 void print_plain(const json_t *stats)
 {
 	char n[32], b[32];
@@ -241,17 +241,16 @@ void print_plain(const json_t *stats)
 	}
 }
 
-void print_sealed(uint64_t sealed, uint64_t sealed_bytes,
-		  uint64_t opened, uint64_t opened_bytes)
+void print_sealed(const json_t *stats)
 {
 	char n[32], b[32];
 
 	printf("    sealed   %s records, %s\n",
-	       fmt_count(n, sizeof(n), sealed),
-	       fmt_bytes(b, sizeof(b), sealed_bytes));
+	       fmt_count(n, sizeof(n), num(stats, "sealed_records")),
+	       fmt_bytes(b, sizeof(b), num(stats, "sealed_bytes")));
 	printf("    opened   %s records, %s\n",
-	       fmt_count(n, sizeof(n), opened),
-	       fmt_bytes(b, sizeof(b), opened_bytes));
+	       fmt_count(n, sizeof(n), num(stats, "opened_records")),
+	       fmt_bytes(b, sizeof(b), num(stats, "opened_bytes")));
 }
 
 /* one line each for what was sealed, opened, and what was not */
@@ -259,8 +258,7 @@ void print_traffic(const json_t *stats)
 {
 	char n[32];
 
-	print_sealed(num(stats, "sealed_records"), num(stats, "sealed_bytes"),
-		     num(stats, "opened_records"), num(stats, "opened_bytes"));
+	print_sealed(stats);
 	if (num(stats, "plain_out") || num(stats, "plain_in") ||
 	    num(stats, "nontcp_out_bytes") || num(stats, "nontcp_in_bytes"))
 		print_plain(stats);
@@ -333,6 +331,7 @@ static int link_show(int argc, char **argv)
 			continue;
 		}
 		print_link_text(link);
+		print_sealed(json_object_get(link, "stats"));
 		print_plain(json_object_get(link, "stats"));
 		json_decref(link);
 	}

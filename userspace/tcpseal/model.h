@@ -40,8 +40,7 @@ json_t *event_json(const struct tcpseal_event *ev);
 
 /* what several commands render */
 void print_plain(const json_t *stats);
-void print_sealed(uint64_t sealed, uint64_t sealed_bytes,
-		  uint64_t opened, uint64_t opened_bytes);
+void print_sealed(const json_t *stats);
 void print_traffic(const json_t *stats);
 void print_link_text(const json_t *link);
 void print_peer_text(const json_t *peer);

@@ -25,8 +25,6 @@ struct snapshot {
 /* what the pairs of one link amount to */
 struct tally {
 	uint32_t id;
-	uint64_t sealed, sealed_bytes;
-	uint64_t opened, opened_bytes;
 	unsigned int state[TCPSEAL_PAIR_STATE_BLOCKED + 1];
 };
 
@@ -78,14 +76,8 @@ static struct tally *count_pairs(const struct snapshot *snap)
 		key.id = pair->link_id;
 		found = bsearch(&key, tally, snap->links.n, sizeof(*tally),
 				by_link);
-		if (!found)
-			continue;
-		if (pair->state <= TCPSEAL_PAIR_STATE_BLOCKED)
+		if (found && pair->state <= TCPSEAL_PAIR_STATE_BLOCKED)
 			found->state[pair->state]++;
-		found->sealed += pair->stats.sealed_records;
-		found->sealed_bytes += pair->stats.sealed_bytes;
-		found->opened += pair->stats.opened_records;
-		found->opened_bytes += pair->stats.opened_bytes;
 	}
 	return tally;
 }
@@ -316,8 +308,7 @@ static void print_text(const struct snapshot *snap, const struct tally *tally)
 		       t->state[TCPSEAL_PAIR_STATE_PLAIN],
 		       t->state[TCPSEAL_PAIR_STATE_WAITING],
 		       t->state[TCPSEAL_PAIR_STATE_BLOCKED]);
-		print_sealed(t->sealed, t->sealed_bytes, t->opened,
-			     t->opened_bytes);
+		print_sealed(json_object_get(o, "stats"));
 		print_plain(json_object_get(o, "stats"));
 		json_decref(o);
 	}
