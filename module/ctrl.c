@@ -100,9 +100,15 @@ static bool is_listener(const struct tcpseal_ctrl *ctrl, const struct sock *sk)
 	return false;
 }
 
-bool tcpseal_ctrl_served(struct tcpseal_net *tn)
+u16 tcpseal_ctrl_served(struct tcpseal_net *tn)
 {
-	return is_listener(tn->ctrl, NULL);
+	u16 port;
+
+	rcu_read_lock();
+	port = is_listener(tn->ctrl, NULL) ?
+	       ntohs(READ_ONCE(tn->ctrl->port)) : 0;
+	rcu_read_unlock();
+	return port;
 }
 
 bool tcpseal_ctrl_has(struct tcpseal_net *tn, const struct sock *sk)

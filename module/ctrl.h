@@ -42,8 +42,8 @@ tcpseal_ctrl_in(struct tcpseal_net *tn, struct tcpseal_pair *pair,
 		const struct tcpseal_addrs *a, const struct sk_buff *skb,
 		const struct tcphdr *th);
 
-/* Does a daemon see to keys here? RCU. */
-bool tcpseal_ctrl_served(struct tcpseal_net *tn);
+/* The port of the daemon that sees to keys here, or 0. Takes RCU. */
+u16 tcpseal_ctrl_served(struct tcpseal_net *tn);
 /* Is it a registered socket? RCU. */
 bool tcpseal_ctrl_has(struct tcpseal_net *tn, const struct sock *sk);
 /* Let closed sockets go. Return: is there any left? Process context. */

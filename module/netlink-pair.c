@@ -51,6 +51,8 @@ static int pair_set(struct tcpseal_pair *pair, struct nlattr **attrs,
 				 extack);
 	if (err)
 		return err;
+	if (attrs[TCPSEAL_A_PAIR_REASON])
+		pair->reason_at = ktime_get_boottime_seconds();
 	pair_restore(pair, attrs, flags);
 	if (attrs[TCPSEAL_A_PAIR_MODE_PEER])
 		tcpseal_pair_set_peer(pair,
@@ -177,7 +179,9 @@ static u32 pair_flags(const struct tcpseal_pair *pair)
 		TCPSEAL_PAIR_FLAG_STICKY : 0) |
 	       (test_bit(TCPSEAL_PAIR_WANT, &pair->bits) ?
 		TCPSEAL_PAIR_FLAG_WANT : 0) |
-	       (READ_ONCE(pair->nr_held) ? TCPSEAL_PAIR_FLAG_HELD : 0);
+	       (READ_ONCE(pair->nr_held) ? TCPSEAL_PAIR_FLAG_HELD : 0) |
+	       (pair->refused ? TCPSEAL_PAIR_FLAG_REFUSED : 0) |
+	       (pair->agreed ? TCPSEAL_PAIR_FLAG_AGREED : 0);
 }
 
 /* Seconds of back-off that are left, rounded up. */
@@ -231,8 +235,10 @@ static int put_pair_memory(struct sk_buff *msg,
 					  sealed)) ||
 	    (pair->identity && nla_put_string(msg, TCPSEAL_A_PAIR_IDENTITY,
 					      pair->identity)) ||
-	    (pair->reason && nla_put_string(msg, TCPSEAL_A_PAIR_REASON,
-					    pair->reason)) ||
+	    (pair->reason &&
+	     (nla_put_string(msg, TCPSEAL_A_PAIR_REASON, pair->reason) ||
+	      nla_put_u32(msg, TCPSEAL_A_PAIR_REASON_SECS,
+			  ktime_get_boottime_seconds() - pair->reason_at))) ||
 	    (backoff && nla_put_u32(msg, TCPSEAL_A_PAIR_BACKOFF_SECS,
 				    backoff)) ||
 	    (test_bit(TCPSEAL_PAIR_WANT, &pair->bits) &&

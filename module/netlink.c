@@ -183,6 +183,7 @@ static int put_stats(struct sk_buff *msg, struct tcpseal_net *tn,
 		     struct stats_values *v)
 {
 	unsigned int i;
+	u16 port;
 
 	tcpseal_stats_read(tn, v->total, v->drop, v->note);
 	/* The two enums are in the same order */
@@ -211,7 +212,8 @@ static int put_stats(struct sk_buff *msg, struct tcpseal_net *tn,
 	    nla_put_string(msg, TCPSEAL_A_STATS_VERSION, TCPSEAL_VERSION) ||
 	    nla_put_u32(msg, TCPSEAL_A_STATS_PROTOCOL, TCPSEAL_RECORD_VERSION))
 		return -EMSGSIZE;
-	return 0;
+	port = tcpseal_ctrl_served(tn);
+	return port ? nla_put_u32(msg, TCPSEAL_A_STATS_CTRL_PORT, port) : 0;
 }
 
 int tcpseal_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)

@@ -60,6 +60,7 @@ struct tcpseal_pair {
 	u32			why;		/* enum tcpseal_acquire_why */
 	char			*identity;	/* tn->lock; or NULL */
 	char			*reason;	/* tn->lock; or NULL */
+	time64_t		reason_at;	/* boottime seconds */
 
 	atomic64_t		plain_out, plain_out_bytes;
 	atomic64_t		plain_in, plain_in_bytes;

@@ -229,7 +229,8 @@ def ranges(spec, attr):
 # what grows by itself, and says nothing about a change
 VOLATILE = {
     "link": {"stats"}, "sa": {"stats", "age-secs", "soft-secs", "hard-secs"},
-    "pair": {"stats", "backoff-secs", "why", "flags", "held"}, "conf": set(),
+    "pair": {"stats", "backoff-secs", "why", "flags", "held",
+             "reason-secs"}, "conf": set(),
 }
 
 

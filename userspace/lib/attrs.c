@@ -109,6 +109,7 @@ static const struct attr_field pair_fields[] = {
 	F(pair, why, PAIR_WHY, U32),
 	F(pair, want_only, PAIR_WANT_ONLY, FLAG),
 	F(pair, held, PAIR_HELD, U32),
+	F(pair, reason_secs, PAIR_REASON_SECS, U32),
 };
 
 static const struct attr_field event_fields[] = {
@@ -136,6 +137,7 @@ static const struct attr_field stats_fields[] = {
 	F(stats, tombstones, STATS_TOMBSTONES, U32),
 	F(stats, version, STATS_VERSION, STR),
 	F(stats, protocol, STATS_PROTOCOL, U32),
+	F(stats, ctrl_port, STATS_CTRL_PORT, U32),
 };
 
 static const struct attr_field conf_fields[] = {

@@ -152,6 +152,7 @@ struct tcpseal_pair {
 	uint64_t sticky_since, last_sealed;
 	char identity[128];
 	char reason[256];
+	uint32_t reason_secs;
 	uint32_t backoff_secs;
 	uint32_t tx_id, rx_id;
 	uint32_t why;			/* enum tcpseal_acquire_why */
@@ -177,6 +178,7 @@ struct tcpseal_stats {
 	uint32_t links, pairs, sas, tombstones;
 	char version[32];
 	uint32_t protocol;
+	uint32_t ctrl_port;		/* where a daemon listens */
 };
 
 struct tcpseal_conf {

@@ -30,6 +30,7 @@ static const struct command commands[] = {
 	{ "sa",		sa_main,	"keys in use; keys typed in by hand" },
 	{ "peer",	peer_main,	"hosts talked to, and their state" },
 	{ "status",	status_main,	"is everything sealed? why not?" },
+	{ "why",	why_main,	"would a connection be sealed? why?" },
 	{ "stats",	stats_main,	"every counter and reason to drop" },
 	{ "conf",	conf_main,	"limits of this network namespace" },
 	{ "monitor",	monitor_main,	"events as they happen" },

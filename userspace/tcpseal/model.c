@@ -209,7 +209,7 @@ const char *aead_name(uint32_t aead)
 	return "?";
 }
 
-static void put(json_t *object, const char *key, json_t *value)
+void put(json_t *object, const char *key, json_t *value)
 {
 	if (json_object_set_new(object, key, value))
 		abort();	/* out of memory */
@@ -224,7 +224,7 @@ static void put_num(json_t *object, const char *key, uint64_t value)
 }
 
 /* names come from certificates: what is not UTF-8 must not lose the field */
-static void put_str(json_t *object, const char *key, const char *value)
+void put_str(json_t *object, const char *key, const char *value)
 {
 	json_t *string = json_string(value);
 	char *copy, *c;
@@ -252,8 +252,7 @@ static void put_generation(json_t *object, uint64_t generation)
 	put_str(object, "generation", buf);
 }
 
-static void put_addr(json_t *object, const char *key,
-		     const struct tcpseal_addr *addr)
+void put_addr(json_t *object, const char *key, const struct tcpseal_addr *addr)
 {
 	char buf[TCPSEAL_ADDR_STRLEN];
 
@@ -409,7 +408,9 @@ json_t *sa_json(const struct tcpseal_sa *p)
 
 json_t *pair_json(const struct tcpseal_pair *p)
 {
-	static const char *const flags[] = { "sticky", "want", "held" };
+	static const char *const flags[] = {
+		"sticky", "want", "held", "refused", "agreed",
+	};
 	json_t *o = json_object();
 
 	ADDR(PAIR, LOCAL, local);
@@ -423,6 +424,7 @@ json_t *pair_json(const struct tcpseal_pair *p)
 	NUM(PAIR, LAST_SEALED, last_sealed);
 	STR(PAIR, IDENTITY, identity);
 	STR(PAIR, REASON, reason);
+	NUM(PAIR, REASON_SECS, reason_secs);
 	NUM(PAIR, BACKOFF_SECS, backoff_secs);
 	NUM(PAIR, TX_ID, tx_id);
 	NUM(PAIR, RX_ID, rx_id);
@@ -469,6 +471,7 @@ json_t *stats_json(const struct tcpseal_stats *p)
 
 	STR(STATS, VERSION, version);
 	NUM(STATS, PROTOCOL, protocol);
+	NUM(STATS, CTRL_PORT, ctrl_port);
 	NUM(STATS, LINKS, links);
 	NUM(STATS, PAIRS, pairs);
 	NUM(STATS, SAS, sas);

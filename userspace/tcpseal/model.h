@@ -30,6 +30,9 @@ const struct tcpseal_sa *find_sa(const struct list *sas, uint32_t id);
 
 const char *aead_name(uint32_t aead);
 
+void put(json_t *object, const char *key, json_t *value);
+void put_str(json_t *object, const char *key, const char *value);
+void put_addr(json_t *object, const char *key, const struct tcpseal_addr *addr);
 json_t *counters_json(const struct tcpseal_counters *counters);
 json_t *link_json(const struct tcpseal_link *link);
 json_t *sa_json(const struct tcpseal_sa *sa);

@@ -23,6 +23,8 @@ enum {
 	EXIT_OK		= 0,
 	EXIT_REFUSED	= 1,
 	EXIT_USAGE	= 2,
+	EXIT_PLAIN	= 3,	/* of "why" only */
+	EXIT_DROPPED	= 4,
 };
 
 /* main.c */
@@ -72,11 +74,12 @@ char *fmt_count(char *buf, size_t len, uint64_t n);
 
 const char *paint(const char *what);	/* "bad", "good", "head", "" */
 
-/* link.c sa.c peer.c status.c stats.c conf.c monitor.c ca.c cert.c */
+/* link.c sa.c peer.c status.c why.c stats.c conf.c monitor.c ca.c cert.c */
 int link_main(int argc, char **argv);
 int sa_main(int argc, char **argv);
 int peer_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int why_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int conf_main(int argc, char **argv);
 int monitor_main(int argc, char **argv);

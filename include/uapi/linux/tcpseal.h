@@ -90,14 +90,16 @@ enum tcpseal_pair_state {
 
 /**
  * enum tcpseal_pair_flag - sticky - plaintext is refused until released; want
- *   - a key is wanted now; held - segments wait for the key; refused - with
- *   backoff-secs, the peer said, without proof, that it has no link.
+ *   - a key is wanted now; held - segments wait for the key; refused - the
+ *   peer will not seal, when set, with backoff-secs, it said so without proof;
+ *   agreed - the last handshake agreed to seal.
  */
 enum tcpseal_pair_flag {
 	TCPSEAL_PAIR_FLAG_STICKY = 1,
 	TCPSEAL_PAIR_FLAG_WANT = 2,
 	TCPSEAL_PAIR_FLAG_HELD = 4,
 	TCPSEAL_PAIR_FLAG_REFUSED = 8,
+	TCPSEAL_PAIR_FLAG_AGREED = 16,
 };
 
 enum tcpseal_expire_why {
@@ -193,6 +195,7 @@ enum {
 	TCPSEAL_A_PAIR_WHY,
 	TCPSEAL_A_PAIR_WANT_ONLY,
 	TCPSEAL_A_PAIR_HELD,
+	TCPSEAL_A_PAIR_REASON_SECS,
 
 	__TCPSEAL_A_PAIR_MAX,
 	TCPSEAL_A_PAIR_MAX = (__TCPSEAL_A_PAIR_MAX - 1)
@@ -238,6 +241,7 @@ enum {
 	TCPSEAL_A_STATS_VERSION,
 	TCPSEAL_A_STATS_PROTOCOL,
 	TCPSEAL_A_STATS_NOTE,
+	TCPSEAL_A_STATS_CTRL_PORT,
 
 	__TCPSEAL_A_STATS_MAX,
 	TCPSEAL_A_STATS_MAX = (__TCPSEAL_A_STATS_MAX - 1)
