@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <event2/util.h>
 #include <openssl/objects.h>
 
 #include "tcpseald.h"
@@ -316,6 +318,60 @@ static int connections_line(struct parser *p)
 	return set_u32(p, p->argv[1], 64, 65536, &p->conf->connections);
 }
 
+static bool loopback(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in6 *in6 = (const void *)ss;
+	const struct sockaddr_in *in = (const void *)ss;
+
+	if (ss->ss_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+static int metrics_unix(struct parser *p, const char *path)
+{
+	struct metrics_at *at = &p->conf->metrics;
+	struct sockaddr_un *un = (struct sockaddr_un *)&at->addr;
+
+	if (*path != '/' || strlen(path) >= sizeof(un->sun_path))
+		return refuse(p, "\"%.100s\" is not an absolute path of less than %zu bytes",
+			      path, sizeof(un->sun_path));
+	un->sun_family = AF_UNIX;
+	strcpy(un->sun_path, path);
+	at->len = sizeof(*un);
+	return 0;
+}
+
+/* ADDRESS:PORT [remote], or unix:PATH */
+static int metrics_line(struct parser *p)
+{
+	struct metrics_at *at = &p->conf->metrics;
+	const char *word = p->argv[1];
+	bool local = !strncmp(word, "unix:", 5);
+	int len = sizeof(at->addr);
+
+	if (p->argc > 3 ||
+	    (p->argc == 3 && (local || strcmp(p->argv[2], "remote"))))
+		return refuse(p, "\"%.100s\" is too much",
+			      p->argv[p->argc > 3 ? 3 : 2]);
+	at->line = p->line;
+	if (set_string(p, &at->text, word))
+		return -EINVAL;
+	if (local)
+		return metrics_unix(p, word + 5);
+	/* The port is at the same place in both */
+	if (evutil_parse_sockaddr_port(word, (struct sockaddr *)&at->addr,
+				       &len) ||
+	    !((struct sockaddr_in *)&at->addr)->sin_port)
+		return refuse(p, "\"%.100s\" is not ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH",
+			      word);
+	if (p->argc == 2 && !loopback(&at->addr))
+		return refuse(p, "\"%.100s\" can be reached from outside; say \"remote\" behind it if that is meant",
+			      word);
+	at->len = len;
+	return 0;
+}
+
 static int sticky_line(struct parser *p)
 {
 	return set_u32(p, p->argv[1], 1, 4194304, &p->conf->sticky_max);
@@ -346,6 +402,7 @@ static const struct statement {
 	{ "workers", workers_line, 1, false },
 	{ "control-connections", connections_line, 1, false },
 	{ "sticky-max", sticky_line, 1, false },
+	{ "metrics", metrics_line, -1, false },
 };
 
 static int statement(struct parser *p)
@@ -512,6 +569,7 @@ void conf_free(struct conf *conf)
 	free(conf->ca);
 	free(conf->crl);
 	free(conf->eku);
+	free(conf->metrics.text);
 	free(conf->state);
 	free(conf->links);
 	free(conf);

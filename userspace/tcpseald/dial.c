@@ -29,7 +29,7 @@ struct dial {
 	int fd;
 };
 
-static unsigned int dials_n;
+static atomic_uint dials_n;
 
 static socklen_t make_sockaddr(const struct tcpseal_addr *addr, uint16_t port,
 			       struct sockaddr_storage *ss)
@@ -211,6 +211,7 @@ int dial_start(struct pair *pair, const struct tcpseal_link *link,
 	if (!dial)
 		return -ENOMEM;
 	dials_n++;
+	metrics_begun(true);
 	dial->pair = pair;
 	if (link)
 		dial->link = *link;

@@ -314,6 +314,26 @@ int64_t ident_seconds_left(const struct ident *id)
 	return judge_left(id->leaf) + id->skew;
 }
 
+/* By when a new list of revoked certificates is due, 0: there is none */
+int64_t ident_crl_end(const struct ident *ident)
+{
+	int64_t end = 0, this;
+	const ASN1_TIME *next;
+	struct tm tm;
+	int i;
+
+	for (i = 0; i < sk_X509_CRL_num(ident->crls); i++) {
+		next = X509_CRL_get0_nextUpdate(sk_X509_CRL_value(ident->crls,
+								  i));
+		if (!next || ASN1_TIME_to_tm(next, &tm) != 1)
+			continue;
+		this = timegm(&tm);
+		if (!end || this < end)
+			end = this;
+	}
+	return end;
+}
+
 bool ident_same_trust(const struct ident *a, const struct ident *b)
 {
 	int i;

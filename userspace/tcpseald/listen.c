@@ -46,7 +46,7 @@ struct guest {
 static int listener = -1;
 static struct event *listener_event;
 static struct guest *guests;
-static unsigned int guests_n;
+static atomic_uint guests_n;
 static uint64_t refreshed;		/* when a stranger made us look */
 
 struct turned {
@@ -78,6 +78,7 @@ static int addr_of(const struct sockaddr_storage *ss, struct tcpseal_addr *addr)
 
 static void turn_away(int fd, enum alert alert)
 {
+	metrics_turned_away(alert);
 	talk_turn_away(fd, alert);
 	close(fd);
 }
@@ -240,6 +241,7 @@ static void serve(struct guest *guest)
 	session->owner = guest;
 	guest->session = session;
 	guest->since = now_ms();
+	metrics_begun(false);
 	if (worker_submit(session))
 		return;
 	session_free(session);
@@ -441,6 +443,11 @@ int listen_start(char *error, size_t size)
 	}
 	listen_register();
 	return 0;
+}
+
+unsigned int listen_guests(void)
+{
+	return guests_n;
 }
 
 /* After worker_stop(): guests belong to sessions */

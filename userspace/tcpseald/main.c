@@ -24,7 +24,10 @@
  * that run (flight.c), and the number of the next generation; each has its
  * lock, none is held while another is taken or anything is waited for.
  *
- * Signals are the loop's: workers block all of them. SIGHUP reads the file
+ * One more thread, where the configuration says so, answers those who ask for
+ * metrics (metrics.c). All that it shares are counters, which are atomic.
+ *
+ * Signals are the loop's: other threads block all of them. SIGHUP reads the file
  * and the certificates anew, SIGTERM and SIGINT end the daemon. The keys stay
  * in the kernel then, and the next daemon finds them there.
  *
@@ -170,6 +173,7 @@ static int start(char *error, size_t size)
 	if (!setup_now)
 		return -EINVAL;
 	log_set_level(setup_now->conf->log_level);
+	metrics_identity(setup_now);
 	loop = event_base_new();
 	if (!loop || pairs_init() || watch_signals())
 		return -ENOMEM;
@@ -190,11 +194,14 @@ static int start(char *error, size_t size)
 		ret = listen_start(error, size);
 	if (!ret)
 		ret = kernel_start();
+	if (!ret)
+		metrics_start();
 	return ret;
 }
 
 static void stop(void)
 {
+	metrics_stop();
 	worker_stop();
 	listen_stop();
 	if (setup_now && loop)

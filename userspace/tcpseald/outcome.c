@@ -236,6 +236,7 @@ static void settle(struct pair *pair, const struct session *s)
 
 void outcome_dialled(struct pair *pair, const struct session *session)
 {
+	metrics_ended(session);
 	attempt_rest(pair);
 	settle(pair, session);
 	if (pair->again || (session->result == SESSION_SEALED &&
@@ -284,6 +285,7 @@ void outcome_served(const struct session *session)
 	struct pair *pair = served_pair(session);
 	struct addr_text at;
 
+	metrics_ended(session);
 	if (session->result < SESSION_PLAIN || !pair) {
 		if (pair && !pair->live && pair->phase == PAIR_IDLE &&
 		    !pairs_said(pair, session->reason))

@@ -187,6 +187,9 @@ static void warn_of_fixed(const struct conf *now, const struct conf *before)
 		log_warn("port: takes effect with the next start");
 	if (now->workers != before->workers)
 		log_warn("workers: takes effect with the next start");
+	if (strcmp(now->metrics.text ? now->metrics.text : "",
+		   before->metrics.text ? before->metrics.text : ""))
+		log_warn("metrics: takes effect with the next start");
 	if (strcmp(now->state, before->state))
 		log_warn("state: takes effect with the next start");
 }
@@ -222,6 +225,7 @@ void setup_reload(const char *file)
 	keep_fixed(setup->conf, before->conf);
 	log_set_level(setup->conf->log_level);
 	setup_now = setup;
+	metrics_identity(setup);
 	log_info("%s is in force", file);
 	notify("STATUS=%zu links from %s", setup->conf->links_n, file);
 	sas_judge(setup->ident, before->ident);

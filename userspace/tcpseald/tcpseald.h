@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include <event2/event.h>
@@ -52,6 +54,14 @@ struct conf_link {
 	unsigned int line;
 };
 
+/* Where metrics are asked for; len 0: nowhere */
+struct metrics_at {
+	struct sockaddr_storage addr;
+	socklen_t len;
+	char *text;			/* as the file says it */
+	unsigned int line;
+};
+
 struct conf {
 	char *name;			/* of the file, for errors */
 	char *cert, *key, *ca, *crl;
@@ -59,6 +69,7 @@ struct conf {
 	char *state;			/* directory */
 	struct conf_link *links;
 	size_t links_n;
+	struct metrics_at metrics;
 	struct tcpseal_conf kernel;
 	uint64_t rotate_bytes;
 	uint32_t rotate_secs, hard_secs, idle_secs;
@@ -94,6 +105,7 @@ void ident_free(struct ident *ident);
 SSL *ident_ssl(const struct ident *ident);
 const uint8_t *ident_fingerprint(const struct ident *ident);
 int64_t ident_seconds_left(const struct ident *ident);
+int64_t ident_crl_end(const struct ident *ident);	/* epoch, 0: no list */
 bool ident_same_trust(const struct ident *a, const struct ident *b);
 /* Lowest time that can be true: of the build, of the last run */
 void ident_set_clock_floor(time_t floor);
@@ -309,6 +321,7 @@ void listen_register(void);
 void listen_done(struct session *session);
 /* Calls those who were turned away and now have a link */
 void listen_retry(void);
+unsigned int listen_guests(void);	/* connections; from any thread */
 void listen_stop(void);
 
 /* dial.c: connections that go out */
@@ -321,7 +334,7 @@ struct pair;
 int dial_start(struct pair *pair, const struct tcpseal_link *link,
 	       uint32_t mode, bool sealed);
 void dial_done(struct session *session);
-unsigned int dial_running(void);
+unsigned int dial_running(void);	/* from any thread */
 
 /* pairs.c: what the daemon knows of each pair; the loop's */
 enum pair_phase { PAIR_IDLE, PAIR_QUEUED, PAIR_DIALLING };
@@ -418,6 +431,36 @@ void kernel_close(void);
 bool kernel_lost(int err);
 bool kernel_there(void);
 void kernel_poll_wants(void);
+
+/* metrics.c: for whoever watches; counted from any thread */
+#define TCPSEALD_VERSION "0.1"
+#define METRICS_BUCKETS	9
+#define METRICS_RESULTS	(SESSION_SEALED + 1)
+
+struct counts {
+	atomic_ullong begun[2];		/* by session->client */
+	atomic_ullong ended[2][METRICS_RESULTS];
+	atomic_ullong took[METRICS_BUCKETS + 1], took_ms;
+	atomic_ullong strangers, crowded;	/* turned away */
+	atomic_llong cert_end, crl_end;	/* epoch; 0: no list */
+};
+
+extern struct counts metrics_counts;
+extern const uint32_t metrics_bounds_ms[METRICS_BUCKETS];
+
+void metrics_begun(bool client);
+void metrics_ended(const struct session *session);
+void metrics_turned_away(enum alert alert);
+void metrics_identity(const struct setup *setup);
+/* Where the configuration says so; keys do not depend on it */
+void metrics_start(void);
+void metrics_stop(void);
+
+/* exposition.c: what metrics.c answers; in its thread alone */
+struct evbuffer;
+
+void exposition(struct evbuffer *out);
+void exposition_stop(void);
 
 /* sticky.c */
 int sticky_load(void);
