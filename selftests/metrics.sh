@@ -4,12 +4,14 @@
 #
 # What tcpseald tells Prometheus: in a format that promtool takes, the numbers that
 # the kernel has, over TCP and a Unix socket. Whoever reads slowly, or asks slowly, or
-# comes in crowds is cut off and keeps nobody from keys.
+# comes in crowds is cut off and keeps nobody from keys. Every metric that the
+# dashboard and the alerts name is there.
 
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
 PORT=9325
+EXAMPLES=$TOP/examples
 
 # scrape: what A tells; leaves it in $TMP/metrics
 scrape()
@@ -121,6 +123,37 @@ rekeyed()
 	[ "$(peer A "$B4" tx.spi)" != "$1" ]
 }
 
+# Names of metrics in a file, without what PromQL and histograms add
+names()
+{
+	grep -hoE '\btcpseal_[a-z_]+' "$@" | sed -E 's/_(bucket|sum|count)$//' | sort -u
+}
+
+told()
+{
+	awk '$1 == "#" && $2 == "TYPE" { print $3 }' "$TMP/metrics" | sort -u
+}
+
+# Reasons to drop that a file names
+reasons_told()
+{
+	grep -hoE 'reason=~?\\?"[a-z|-]+' "$EXAMPLES"/* | sed 's/.*"//' | tr '|' '\n' | sort -u >"$TMP/named"
+	[ -s "$TMP/named" ] || return 1
+	comm -23 "$TMP/named" <(sed -nE 's/^tcpseal_drops_total\{reason="(.*)"\}.*/\1/p' "$TMP/metrics" | sort)  >"$TMP/unknown"
+	cat "$TMP/unknown"
+	[ ! -s "$TMP/unknown" ]
+}
+
+# all_told FILE: every metric that it names
+all_told()
+{
+	names "$1" >"$TMP/named"
+	[ -s "$TMP/named" ] || return 1
+	comm -23 "$TMP/named" <(told) >"$TMP/unknown"
+	cat "$TMP/unknown"
+	[ ! -s "$TMP/unknown" ]
+}
+
 begin curl nc python3
 load_module
 topo_up
@@ -160,6 +193,10 @@ if type promtool >/dev/null 2>&1; then
 else
 	ktap_test_skip "promtool takes it" "no promtool"
 fi
+for file in "$EXAMPLES"/*; do
+	check "what ${file##*/} names is there" all_told "$file"
+done
+check "and so is every reason to drop" reasons_told
 check "over a Unix socket, too" quietly curl -sSf --unix-socket "$TMP/metrics.socket" http://b/metrics
 check "nothing else is served" refuses quietly on_a curl -sf "http://127.0.0.1:$PORT/"
 
