@@ -91,6 +91,12 @@ check "both modes, and what they agreed on" of_why A '.pair.mode_peer == "requir
 check "the link counts what its pair seals and opens" of_why A '
 	.link.stats.sealed_bytes > 100000 and .link.stats.opened_records > 0 and
 	.link.stats.sealed_records == .pair.stats.sealed_records' $A4 $B4
+stream busy "$A" $B4 -i 100
+must stream_moves busy
+check "top: the busy pair comes first, and moves bytes" is "$(seal_a -j top -n 2 -d 1 |
+	jq -c 'select(.[0].remote == "10.2.0.5" and .[0].sealed_bytes > 0) | length' | tail -n 1)" 1
+check "top: for people" contains "$(seal_a top -n 1 -d 1)" "$B4 "
+must stream_end busy
 check "the control port is pointed out" \
 	contains "$(seal_a why $A4 $B4 port 7325)" "control port"
 must no_daemons

@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{ "peer",	peer_main,	"hosts talked to, and their state" },
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
+	{ "top",	top_main,	"the busiest pairs, again and again" },
 	{ "stats",	stats_main,	"every counter and reason to drop" },
 	{ "conf",	conf_main,	"limits of this network namespace" },
 	{ "monitor",	monitor_main,	"events as they happen" },
