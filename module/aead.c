@@ -239,31 +239,17 @@ struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
 	return job;
 }
 
-/**
- * tcpseal_job_aad() - how long is the AAD of each record?
- * @job: from tcpseal_job_alloc()
- * @len: bytes at job->aad
- */
-void tcpseal_job_aad(struct tcpseal_job *job, unsigned int len)
+/* The request of the next record: @len bytes of plaintext. */
+static __always_inline int job_request(struct tcpseal_job *job,
+				       unsigned int len)
 {
-	job->from.sg[0].length = len;
-	job->to.sg[0].length = len;
-	aead_request_set_ad(&job->req, len);
-}
-
-/**
- * tcpseal_job_request() - set up the request of the next record
- * @job: nonce and AAD are ready, the cursors stand where the record begins
- * @src_len: bytes to read; with the tag when opening
- * @dst_len: bytes to write; with the tag when sealing
- *
- * Return: 0, -EMSGSIZE when the record is in too many pieces.
- */
-int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
-			unsigned int dst_len)
-{
+	unsigned int src_len = len, dst_len = len;
 	int err;
 
+	if (job->seal)
+		dst_len += TCPSEAL_TAG_LEN;
+	else
+		src_len += TCPSEAL_TAG_LEN;
 	err = sg_fill(&job->from, src_len) ?: sg_fill(&job->to, dst_len);
 	if (err)
 		return err;
@@ -290,18 +276,19 @@ static int job_cipher(struct tcpseal_job *job)
 /* Returns 0 when through (job->err set or not), or -EINPROGRESS. */
 static int job_loop(struct tcpseal_job *job)
 {
-	int err = job_cipher(job);
+	int err = job_cipher(job), len;
 
 	if (unlikely(err)) {
 		job->err = err;
 		return 0;
 	}
 	while (job->cur < job->nr) {
-		err = job->ops->next(job);
-		if (err == -EALREADY) {
+		len = job->ops->next(job);
+		if (len < 0) {
 			job->cur++;
 			continue;
 		}
+		err = job_request(job, len);
 		if (err) {
 			job->err = err;
 			return 0;

@@ -34,9 +34,9 @@ struct tcpseal_job;
 
 /**
  * struct tcpseal_job_ops - one kind of job
- * @next: set up the request of record job->cur by tcpseal_job_request().
- *	Return: 0, -EALREADY to leave this record out, or another error that
- *	ends the job
+ * @next: nonce and AAD of record job->cur, the cursors to where its ciphertext
+ *	and plaintext begin. Return: bytes of plaintext, or -EALREADY to leave
+ *	this record out
  * @failed: result of record job->cur; -EBADMSG (tag) or another error
  * @finish: all records are done; job->err is the error that ended it, or 0.
  *	Frees or passes on job->skb. BH off. Only for jobs that were parked.
@@ -112,10 +112,15 @@ void tcpseal_aead_wait(struct tcpseal_sa *sa);
 struct tcpseal_job *tcpseal_job_alloc(struct tcpseal_sa *sa, unsigned int src,
 				      unsigned int dst, unsigned int extra);
 void tcpseal_job_free(struct tcpseal_job *job);
-void tcpseal_job_aad(struct tcpseal_job *job, unsigned int len);
-int tcpseal_job_request(struct tcpseal_job *job, unsigned int src_len,
-			unsigned int dst_len);
 int tcpseal_job_run(struct tcpseal_job *job);
+
+/* @len bytes at job->aad are the AAD of each record. */
+static inline void tcpseal_job_aad(struct tcpseal_job *job, unsigned int len)
+{
+	job->from.sg[0].length = len;
+	job->to.sg[0].length = len;
+	aead_request_set_ad(&job->req, len);
+}
 
 static inline void tcpseal_cursor_piece(struct tcpseal_cursor *c,
 					const struct bio_vec *vec)
