@@ -95,17 +95,14 @@ static enum tcpseal_replay window_look(const unsigned long *map, u32 size,
 }
 
 /**
- * tcpseal_lane_peek() - would this counter be refused?
+ * tcpseal_lane_peek_old() - tcpseal_lane_peek() at a counter below the top
  * @lane: lane that the record names
  * @counter: counter of the record
  *
- * A look without the lock, before the AEAD is paid for. It races with
- * tcpseal_lane_mark(), and may only err: what counts is the verdict of that.
- *
  * Context: RCU.
  */
-enum tcpseal_replay tcpseal_lane_peek(const struct tcpseal_rx_lane *lane,
-				      u64 counter)
+enum tcpseal_replay tcpseal_lane_peek_old(const struct tcpseal_rx_lane *lane,
+					  u64 counter)
 {
 	struct tcpseal_rx_lane *l = (struct tcpseal_rx_lane *)lane;
 	u64 top = READ_ONCE(lane->top);
@@ -130,6 +127,22 @@ static void window_advance(unsigned long *map, u32 size, u64 top, u64 counter)
 	while (word < last) {
 		word++;
 		WRITE_ONCE(map[word & (words - 1)], 0);
+	}
+}
+
+static void window_set(unsigned long *map, u32 size, u64 counter,
+		       unsigned int n)
+{
+	while (n) {
+		unsigned long *word = &map[(counter & (size - 1)) /
+					   BITS_PER_LONG];
+		unsigned int bit = counter % BITS_PER_LONG;
+		unsigned int part = min(n, BITS_PER_LONG - bit);
+
+		/* others only look: lane->lock */
+		WRITE_ONCE(*word, *word | GENMASK(bit + part - 1, bit));
+		counter += part;
+		n -= part;
 	}
 }
 
@@ -170,6 +183,45 @@ static bool window_resize(struct tcpseal_rx_lane *lane, u32 size)
 	return true;
 }
 
+/* The window, allocated with the first record. lane->lock */
+static unsigned long *lane_window(struct tcpseal_rx_lane *lane, u32 *size)
+{
+	if (unlikely(!rcu_access_pointer(lane->win)))
+		window_resize(lane, TCPSEAL_WINDOW);
+	return window_map(lane,
+			  rcu_dereference_protected(lane->win,
+						    lockdep_is_held(&lane->lock)),
+			  size);
+}
+
+/**
+ * tcpseal_lane_mark_new() - mark records that are newer than all before
+ * @lane: lane that they name
+ * @counter: of the first; those of the others follow it
+ * @n: how many
+ * @bytes: plaintext bytes of all
+ *
+ * Context: BH off, lane->lock. Return: false when they are not newer; then
+ * nothing was marked, and each is for tcpseal_lane_mark().
+ */
+bool tcpseal_lane_mark_new(struct tcpseal_rx_lane *lane, u64 counter,
+			   unsigned int n, unsigned int bytes)
+{
+	unsigned long *map;
+	u32 size;
+
+	lockdep_assert_held(&lane->lock);
+	if (counter < lane->top)
+		return false;
+	map = lane_window(lane, &size);
+	window_advance(map, size, lane->top, counter + n - 1);
+	window_set(map, size, counter, n);
+	WRITE_ONCE(lane->top, counter + n);
+	lane->records += n;
+	lane->bytes += bytes;
+	return true;
+}
+
 /**
  * tcpseal_lane_mark() - the verdict on a record whose tag was right
  * @tn: namespace, for the counter of grown windows
@@ -188,24 +240,14 @@ enum tcpseal_replay tcpseal_lane_mark(struct tcpseal_net *tn,
 				      u64 counter, unsigned int bytes)
 {
 	enum tcpseal_replay verdict;
-	struct tcpseal_window *win;
 	unsigned long *map;
 	u32 size;
 
-	lockdep_assert_held(&lane->lock);
-	win = rcu_dereference_protected(lane->win,
-					lockdep_is_held(&lane->lock));
-	if (unlikely(!win))
-		window_resize(lane, TCPSEAL_WINDOW);
-	win = rcu_dereference_protected(lane->win,
-					lockdep_is_held(&lane->lock));
-	map = window_map(lane, win, &size);
+	if (tcpseal_lane_mark_new(lane, counter, 1, bytes))
+		return TCPSEAL_REPLAY_FRESH;
+	map = lane_window(lane, &size);
 	verdict = window_look(map, size, lane->top, counter);
 	if (verdict == TCPSEAL_REPLAY_FRESH) {
-		if (counter >= lane->top) {
-			window_advance(map, size, lane->top, counter);
-			WRITE_ONCE(lane->top, counter + 1);
-		}
 		set_bit(counter & (size - 1), map);
 		lane->records++;
 		lane->bytes += bytes;

@@ -48,10 +48,30 @@ void tcpseal_tx_lane_init(struct tcpseal_tx_lane *lane, u64 first);
 void tcpseal_rx_lane_init(struct tcpseal_rx_lane *lane);
 void tcpseal_rx_lane_exit(struct tcpseal_rx_lane *lane);
 u64 tcpseal_lane_take(struct tcpseal_tx_lane *lane, unsigned int n);
-enum tcpseal_replay tcpseal_lane_peek(const struct tcpseal_rx_lane *lane,
-				      u64 counter);
+enum tcpseal_replay tcpseal_lane_peek_old(const struct tcpseal_rx_lane *lane,
+					  u64 counter);
+bool tcpseal_lane_mark_new(struct tcpseal_rx_lane *lane, u64 counter,
+			   unsigned int n, unsigned int bytes);
 enum tcpseal_replay tcpseal_lane_mark(struct tcpseal_net *tn,
 				      struct tcpseal_rx_lane *lane,
 				      u64 counter, unsigned int bytes);
+
+/**
+ * tcpseal_lane_peek() - would this counter be refused?
+ * @lane: lane that the record names
+ * @counter: counter of the record
+ *
+ * A look without the lock, before the AEAD is paid for. It races with
+ * tcpseal_lane_mark(), and may only err: what counts is the verdict of that.
+ *
+ * Context: RCU.
+ */
+static inline enum tcpseal_replay
+tcpseal_lane_peek(const struct tcpseal_rx_lane *lane, u64 counter)
+{
+	if (likely(counter >= READ_ONCE(lane->top)))
+		return TCPSEAL_REPLAY_FRESH;
+	return tcpseal_lane_peek_old(lane, counter);
+}
 
 #endif /* TCPSEAL_LANE_H */

@@ -62,6 +62,9 @@ static int open_next(struct tcpseal_job *job)
 	struct tcpseal_opened *rec = &job->recs[job->cur];
 	unsigned int off = job->cur * job->seglen;
 	unsigned int seglen = min(job->seglen, job->seg.payload - off);
+	unsigned int len = seglen - TCPSEAL_OVERHEAD;
+	u64 counter;
+	u32 seq;
 
 	if (seglen < TCPSEAL_OVERHEAD) {
 		rec->why = TCPSEAL_DROP_MALFORMED;
@@ -70,20 +73,22 @@ static int open_next(struct tcpseal_job *job)
 		return -EALREADY;
 	}
 	tcpseal_cursor_read(&job->from, hdr, sizeof(*hdr));
-	rec->counter = tcpseal_record_counter(hdr);
-	rec->why = open_check(job, hdr, seglen, rec->counter);
+	counter = tcpseal_record_counter(hdr);
+	seq = job->seq + off + TCPSEAL_OVERHEAD * be16_to_cpu(hdr->index);
+	rec->counter = counter;
+	rec->why = open_check(job, hdr, seglen, counter);
 	if (rec->why) {
 		tcpseal_cursor_skip(&job->from, seglen - sizeof(*hdr));
 		return -EALREADY;
 	}
-	rec->len = be16_to_cpu(hdr->length);
+	rec->len = len;
 	rec->flags = hdr->ver_flags;
 	rec->off = job->total;
-	rec->seq = job->seq + off + TCPSEAL_OVERHEAD * be16_to_cpu(hdr->index);
-	th->seq = htonl(rec->seq);
-	job->total += rec->len;
-	tcpseal_key_nonce(job->sa->key, hdr->lane, rec->counter, job->nonce);
-	return rec->len;
+	rec->seq = seq;
+	th->seq = htonl(seq);
+	job->total += len;
+	tcpseal_key_nonce(job->sa->key, job->lane, counter, job->nonce);
+	return len;
 }
 
 /* A wrong tag under a wrong TCP checksum is line noise, not tampering. */
@@ -111,6 +116,25 @@ static void open_failed(struct tcpseal_job *job, int err)
 	else
 		rec->why = open_noise(job) ? TCPSEAL_DROP_NOISE :
 					     TCPSEAL_DROP_BAD_TAG;
+}
+
+/*
+ * Most often a burst is in order and newer than all before. lane->lock.
+ * Return: true when all its records were marked at once.
+ */
+static bool open_mark_new(struct tcpseal_job *job)
+{
+	const struct tcpseal_opened *rec = job->recs;
+	u64 first = rec->counter;
+	unsigned int i;
+
+	if (unlikely(job->selector_bad))
+		return false;
+	for (i = 0; i < job->nr; i++, rec++)
+		if (rec->why || rec->counter != first + i)
+			return false;
+	return tcpseal_lane_mark_new(&job->sa->rx[job->lane], first, i,
+				     job->total);
 }
 
 /*
@@ -145,7 +169,6 @@ static void open_run(struct tcpseal_opened *first, unsigned int max)
 	struct tcpseal_opened *prev = first, *rec;
 	unsigned int n;
 
-	first->run_len = first->len;
 	first->run_flags = first->flags;
 	for (n = 1; n < max; n++, prev = rec) {
 		rec = prev + 1;
@@ -153,13 +176,10 @@ static void open_run(struct tcpseal_opened *first, unsigned int max)
 		    rec->len > first->len ||
 		    rec->seq != prev->seq + prev->len)
 			break;
-		/* a record left out between two good ones moved @off */
-		if (rec->off != prev->off + prev->len)
-			break;
-		first->run_len += rec->len;
 		first->run_flags |= rec->flags;
 	}
 	first->run = n;
+	first->run_len = prev->off + prev->len - first->off;
 }
 
 /* One run as one skb: the headers as the sender's TCP made them. */
@@ -208,9 +228,10 @@ static unsigned int open_judge(struct tcpseal_job *job, unsigned int *skbs)
 
 	*skbs = 0;
 	spin_lock(&lane->lock);
-	for (i = 0; i < job->nr; i++)
-		if (!job->recs[i].why)
-			open_mark(job, &job->recs[i]);
+	if (!open_mark_new(job))
+		for (i = 0; i < job->nr; i++)
+			if (!job->recs[i].why)
+				open_mark(job, &job->recs[i]);
 	for (i = 0; i < job->nr; i += n) {
 		struct tcpseal_opened *rec = &job->recs[i];
 
