@@ -347,11 +347,6 @@ void tcpseal_pair_update(struct tcpseal_pair *pair)
 	}
 }
 
-enum tcpseal_demand tcpseal_pair_demand(const struct tcpseal_pair *pair)
-{
-	return READ_ONCE(pair->demand);
-}
-
 /*
  * Until the first opened record the peer may not even have its key: it is
  * told by that very record. After it, only what was in flight is let in. The

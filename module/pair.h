@@ -97,6 +97,13 @@ struct tcpseal_pair *tcpseal_pair_make(struct tcpseal_net *tn,
 void tcpseal_pair_get(struct tcpseal_pair *pair);
 void tcpseal_pair_put(struct tcpseal_pair *pair);
 
+/* What must happen to a segment of the pair now? RCU. */
+static inline enum tcpseal_demand
+tcpseal_pair_demand(const struct tcpseal_pair *pair)
+{
+	return READ_ONCE(pair->demand);
+}
+
 /* Has it a live receiving SA? */
 static inline bool tcpseal_pair_has_rx(const struct tcpseal_pair *pair)
 {
@@ -106,8 +113,6 @@ static inline bool tcpseal_pair_has_rx(const struct tcpseal_pair *pair)
 /* The mode matrix. Pure. */
 enum tcpseal_demand tcpseal_matrix(enum tcpseal_mode local,
 				   enum tcpseal_mode peer);
-/* What must happen to a segment of the pair now. RCU. */
-enum tcpseal_demand tcpseal_pair_demand(const struct tcpseal_pair *pair);
 /*
  * May plaintext of a pair whose demand is MUST_SEAL come in just now (in
  * flight while it became sealed)? Never under require on this end.

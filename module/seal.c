@@ -475,7 +475,8 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 	if (!job)
 		goto drop;
 	seal_job_headers(tn, job);
-	job->state = (struct nf_hook_state) { .sk = sk };
+	job->state.in = NULL;
+	job->state.sk = sk;
 	job->counter = tcpseal_lane_take(&sa->tx[job->lane], job->nr);
 	if (job->counter > TCPSEAL_COUNTER_MAX) {
 		tcpseal_job_free(job);
