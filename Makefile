@@ -6,6 +6,7 @@
 #   make demo             the demonstration, in virtual machines
 #   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
 #                         one kernel)
+#   make check-debug      the tests again on a kernel that checks itself, built first
 #   make bench            what it costs beside its peers, in virtual machines (BENCH=
 #                         options of scripts/bench)
 #   make lint             what the checkers say
@@ -43,6 +44,7 @@ endif
 # Of the tests only, never installed
 test_modules:
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/test_modules modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/kunit modules
 
 install: modules_install tools_install
 
@@ -70,6 +72,7 @@ ifneq ($(wildcard selftests/Makefile),)
 	$(MAKE) -C selftests clean
 endif
 	-$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/test_modules clean
+	-$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/kunit clean
 	rm -rf build
 
 demo:
@@ -78,10 +81,13 @@ demo:
 check:
 	scripts/check $(if $(K),--kernel $(K)) $(T)
 
+check-debug:
+	scripts/check --kernel debug $(T)
+
 bench:
 	scripts/bench $(BENCH)
 
 lint:
 	scripts/lint
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean demo check bench lint
+.PHONY: all modules tools test_modules install modules_install tools_install clean demo check check-debug bench lint

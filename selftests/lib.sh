@@ -41,6 +41,10 @@ MARKER='{tcpseal-selftest-plain-marker!}'
 SLOW=1
 [ "${KSFT_MACHINE_SLOW:-no}" != yes ] || SLOW=4
 
+# So does a kernel that checks itself
+KMEMLEAK=/sys/kernel/debug/kmemleak
+[ ! -e $KMEMLEAK ] || SLOW=$((SLOW * 4))
+
 #
 # TAP
 #
@@ -89,6 +93,8 @@ ktap_skip_all()
 # The plan comes last, as a script that died early then lacks it
 ktap_finished()
 {
+	remove_ns
+	[ ! -w $KMEMLEAK ] || check "no memory is lost" no_leaks
 	check "no complaint from the kernel" kernel_quiet
 	echo "1..$ktap_n"
 	echo "# Totals: pass:$((ktap_n - ktap_failed - ktap_skipped)) fail:$ktap_failed xfail:0 xpass:0 skip:$ktap_skipped error:0"
@@ -270,6 +276,7 @@ begin()
 	[ -x "$TOOLS/tcp_pat" ] || make -s -C "$TOOLS" >&2 ||
 		ktap_skip_all "cannot build selftests/tools"
 	echo "tcpseal selftest $TEST $$ begins" >/dev/kmsg
+	[ ! -w $KMEMLEAK ] || echo clear >$KMEMLEAK
 }
 
 module_loaded()
@@ -311,18 +318,36 @@ kernel_quiet()
 	! splats
 }
 
+# What was allocated under our eyes and nothing points to any more, after the
+# namespaces are gone and before the module is, whose symbols name it
+no_leaks()
+{
+	# it is silent about what is younger than 5 s, and wrong about what moves
+	nap 6
+	echo scan >$KMEMLEAK
+	echo scan >$KMEMLEAK
+	! grep . $KMEMLEAK
+}
+
+remove_ns()
+{
+	local ns
+	for ns in "${namespaces[@]}"; do
+		ip netns pids "$ns" 2>/dev/null | xargs -r kill -KILL 2>/dev/null
+		ip netns del "$ns" 2>/dev/null
+	done
+	namespaces=()
+}
+
 cleanup()
 {
-	local ns status=$?
+	local status=$?
 	trap - EXIT
 	[ -n "$ktap_done" ] || {
 		echo "Bail out! $TEST ended early"
 		status=$KSFT_FAIL
 	}
-	for ns in "${namespaces[@]}"; do
-		ip netns pids "$ns" 2>/dev/null | xargs -r kill -KILL 2>/dev/null
-		ip netns del "$ns" 2>/dev/null
-	done
+	remove_ns
 	if [ -n "$loaded_module" ] && module_loaded; then
 		busywait 5000 quietly rmmod tcpseal
 	fi

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # smp: 4
 # bare: yes
+# not on debug: its locks are other ones, and it is too slow to meet at them
 #
 # Nothing on the path is shared by all flows of a peer: while many flows go both ways
 # on four processors, nobody waits for a lock of ours, but for two flows of one lane that

@@ -8,7 +8,7 @@ LAB=$TOP/scripts/lab
 BUILD=$TOP/build
 CACHE=${TCPSEAL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpseal}
 
-# Kernels that a VM can run, oldest first
+# Kernels that a VM can run, oldest first; and "debug", see scripts/lab/kernel.sh
 KERNELS="6.1 6.12 next"
 
 # Progress goes to stderr: stdout belongs to the command in the VM
@@ -26,9 +26,8 @@ die()
 kernel_check()
 {
 	case $1 in
-	6.1 | 6.12 | next) ;;
-	debug) die "kernel 'debug' is not built yet" ;;
-	*) die "no kernel '$1': choose one of: $KERNELS" ;;
+	6.1 | 6.12 | next | debug) ;;
+	*) die "no kernel '$1': choose one of: $KERNELS debug" ;;
 	esac
 }
 

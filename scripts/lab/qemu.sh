@@ -61,7 +61,8 @@ make_initrd()
 # when that shell is killed.
 vm_once()
 {
-	local dir root accel processor opts=() readers=() status word nonce verdict qemu card try
+	local dir root accel processor append='' opts=() readers=() status word nonce verdict
+	local qemu card try
 
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/tcpseal-vm.XXXXXX")
 	root=$(root_dir "$VM_KERNEL")
@@ -92,6 +93,7 @@ vm_once()
 		accel=tcg,thread=single processor=max,-erms,-fsrm,-fsrs VM_SMP=1
 		opts+=(-icount "shift=0,sleep=off")
 	}
+	[ "$VM_KERNEL" != debug ] || append=panic_on_warn=1
 	[ -z "$VM_BARE" ] || processor+=,-hypervisor
 	opts+=(-accel "$accel" -cpu "$processor" -smp "$VM_SMP" -m "$VM_MEM")
 
@@ -171,7 +173,7 @@ start_qemu()
 		-kernel "$root/vmlinuz" -initrd "$dir/initrd" \
 		-append "console=ttyS0 loglevel=7 panic=-1 oops=panic softlockup_panic=1 \
 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 workqueue.watchdog_thresh=120 \
-sysctl.kernel.hung_task_timeout_secs=240 ${VM_APPEND:-}" \
+sysctl.kernel.hung_task_timeout_secs=240 $append ${VM_APPEND:-}" \
 		-chardev "file,id=console,path=$VM_CONSOLE" -serial chardev:console \
 		-drive "file=$root/root.squashfs,format=raw,if=virtio,readonly=on" \
 		-drive "file=$dir/src,format=raw,if=virtio,readonly=on" \

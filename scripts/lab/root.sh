@@ -7,7 +7,7 @@ suite_of()
 {
 	case $1 in
 	6.1) echo bookworm ;;
-	6.12) echo trixie ;;
+	6.12 | debug) echo trixie ;;
 	next) echo forky ;;
 	esac
 }
@@ -112,7 +112,7 @@ ensure_root()
 {
 	local dir
 	dir=$(root_dir "$1")
-	[ "$(cat "$dir/complete" 2>/dev/null)" = "$(images_key)" ] ||
+	[ "$(cat "$dir/complete" 2>/dev/null)" = "$(images_key "$1")" ] ||
 		locked "$CACHE/lock/root-$1" build_root "$1" "$dir" || return
 	touch "$dir/complete"
 }
@@ -122,16 +122,18 @@ images_key()
 	{
 		declare -f root_images
 		echo "$BOOT_MODULES"
+		[ "$1" != debug ] || kernel_key
 	} | hash_of -
 }
 
 build_root()
 {
 	local kernel=$1 dir=$2 key
-	key=$(images_key)
 
-	[ "$(cat "$dir/complete" 2>/dev/null)" != "$key" ] || return 0
 	[ -e "$dir/bootstrapped" ] || bootstrap_root "$kernel" "$dir" || return
+	key=$(images_key "$kernel")
+	[ "$(cat "$dir/complete" 2>/dev/null)" != "$key" ] || return 0
+	[ "$kernel" != debug ] || install_kernel "$dir/root" || return
 	slow "$CACHE/log/image-$kernel" "packing the root of kernel $kernel for VMs" \
 		root_images "$dir" || return
 	echo "$key" >"$dir/complete"
