@@ -43,6 +43,7 @@ static int fault_hit(struct kprobe *probe, struct pt_regs *regs)
 	instruction_pointer_set(regs, (unsigned long)fault_return);
 	return 1;
 }
+
 NOKPROBE_SYMBOL(fault_hit);
 NOKPROBE_SYMBOL(fault_return);
 
