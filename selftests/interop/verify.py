@@ -24,7 +24,10 @@ PIECE = 16
 
 
 def protocol(packet):
-    return packet[9] if packet[0] >> 4 == 4 else packet[6]
+    """As the packet says; MLD stands behind a hop-by-hop header, 0."""
+    if packet[0] >> 4 == 4:
+        return packet[9]
+    return packet[6] or packet[40]
 
 
 def verify(sas, packets):
