@@ -13,6 +13,25 @@
 #include "power.h"
 #include "sa.h"
 
+/* From the notice of a suspend to the end of it, or of the attempt */
+static bool asleep;
+
+/**
+ * tcpseal_power_asleep() - is the machine about to suspend, or suspended
+ *
+ * The daemon goes on for a while after the keys were removed. A key that it
+ * brought then would be in the image of a hibernation, with its counters.
+ *
+ * Context: under the tn->lock of whoever would add a key: either this is seen,
+ * or the removal, which comes after it and takes that lock, sees the key.
+ *
+ * Return: true if it is.
+ */
+bool tcpseal_power_asleep(void)
+{
+	return READ_ONCE(asleep);
+}
+
 static void wipe_all(const char *why)
 {
 	struct net *net;
@@ -29,8 +48,17 @@ static void wipe_all(const char *why)
 
 static int pm_event(struct notifier_block *nb, unsigned long event, void *ptr)
 {
-	if (event == PM_SUSPEND_PREPARE || event == PM_HIBERNATION_PREPARE)
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+		WRITE_ONCE(asleep, true);
 		wipe_all("suspend");
+		break;
+	case PM_POST_SUSPEND:
+	case PM_POST_HIBERNATION:
+		WRITE_ONCE(asleep, false);
+		break;
+	}
 	return NOTIFY_DONE;
 }
 

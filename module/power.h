@@ -3,6 +3,7 @@
 #ifndef TCPSEAL_POWER_H
 #define TCPSEAL_POWER_H
 
+bool tcpseal_power_asleep(void);
 int tcpseal_power_init(void);
 void tcpseal_power_exit(void);
 

@@ -5,6 +5,7 @@
 #include <linux/timekeeping.h>
 
 #include "netlink.h"
+#include "power.h"
 #include "sa.h"
 #include "trace.h"
 
@@ -409,6 +410,10 @@ int tcpseal_sa_add(struct tcpseal_net *tn, struct tcpseal_sa_req *req,
 	int err;
 
 	lockdep_assert_held(&tn->lock);
+	if (tcpseal_power_asleep()) {
+		NL_SET_ERR_MSG(extack, "no keys while the machine suspends");
+		return -EBUSY;
+	}
 	pair = tcpseal_pair_by_key(tn, &req->key, true, extack);
 	if (!pair)
 		return -ENOENT;
