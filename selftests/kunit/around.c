@@ -64,9 +64,9 @@ void tcpseal_note(struct tcpseal_net *tn, enum tcpseal_note what, u64 n)
 	around_notes[what] += n;
 }
 
-void tcpseal_count_skbs(struct tcpseal_net *tn, enum tcpseal_total first,
-			unsigned int records, unsigned int bytes,
-			unsigned int skbs)
+void tcpseal_count_skbs(const struct tcpseal_pair *pair,
+			enum tcpseal_total first, unsigned int records,
+			unsigned int bytes, unsigned int skbs)
 {
 }
 
@@ -107,11 +107,6 @@ struct tcpseal_pair *tcpseal_pair_find(struct tcpseal_net *tn,
 				       const struct tcpseal_link *link)
 {
 	return NULL;
-}
-
-enum tcpseal_demand tcpseal_pair_demand(const struct tcpseal_pair *pair)
-{
-	return TCPSEAL_MAY_PLAIN;
 }
 
 MODULE_DESCRIPTION("Unit tests of tcpseal");
