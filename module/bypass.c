@@ -126,7 +126,7 @@ static bool any_forward(struct tcpseal_net *tn)
 {
 	struct tcpseal_link *link;
 
-	list_for_each_entry(link, &tn->policy->links, list)
+	list_for_each_entry(link, &tn->policy->sharers, sharer)
 		if (link->flags & TCPSEAL_LINK_FLAG_FORWARD &&
 		    link->mode != TCPSEAL_MODE_CLEAR)
 			return true;
