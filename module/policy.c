@@ -10,6 +10,7 @@
 #include <net/ipv6.h>
 
 #include "policy.h"
+#include "stats.h"
 
 /* What the hash table is keyed by; compared as bytes. */
 struct link_key {

@@ -3,10 +3,11 @@
 #ifndef TCPSEAL_POLICY_H
 #define TCPSEAL_POLICY_H
 
-#include <linux/u64_stats_sync.h>
 #include "tcpseal.h"
 
 #define TCPSEAL_INSIDE_MAX	16
+
+struct tcpseal_link_stats;
 
 /**
  * struct tcpseal_link - one policy: local prefix, remote prefix, mode
@@ -38,28 +39,6 @@ struct tcpseal_link {
 	u64			since;		/* seconds since the Epoch */
 	struct tcpseal_link_stats __percpu *stats;	/* moves to successor */
 	bool			has_successor;	/* which frees @stats then */
-};
-
-/* What is counted of all traffic, in the order of its attributes. */
-enum tcpseal_total {
-	TCPSEAL_T_SEALED_RECORDS,
-	TCPSEAL_T_SEALED_BYTES,
-	TCPSEAL_T_SEALED_SKBS,
-	TCPSEAL_T_OPENED_RECORDS,
-	TCPSEAL_T_OPENED_BYTES,
-	TCPSEAL_T_OPENED_SKBS,
-	TCPSEAL_T_PLAIN_OUT,
-	TCPSEAL_T_PLAIN_OUT_BYTES,
-	TCPSEAL_T_PLAIN_IN,
-	TCPSEAL_T_PLAIN_IN_BYTES,
-	TCPSEAL_T_NONTCP_OUT_BYTES,
-	TCPSEAL_T_NONTCP_IN_BYTES,
-	__TCPSEAL_T_MAX
-};
-
-struct tcpseal_link_stats {
-	struct u64_stats_sync	syncp;
-	u64_stats_t		total[__TCPSEAL_T_MAX];
 };
 
 struct tcpseal_tuple {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Counters of the namespace, and the one way to count a drop. */
+/* Counters of namespace and links, and the one way to count a drop. */
 #include "netlink.h"
 #include "stats.h"
 #include "trace.h"

@@ -1,10 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Counters of the namespace, one slot a CPU. */
+/* Counters of the namespace and of each link, one slot a CPU. */
 #ifndef TCPSEAL_STATS_H
 #define TCPSEAL_STATS_H
 
 #include <linux/u64_stats_sync.h>
 #include "pair.h"
+
+/* What is counted of all traffic, in the order of its attributes. */
+enum tcpseal_total {
+	TCPSEAL_T_SEALED_RECORDS,
+	TCPSEAL_T_SEALED_BYTES,
+	TCPSEAL_T_SEALED_SKBS,
+	TCPSEAL_T_OPENED_RECORDS,
+	TCPSEAL_T_OPENED_BYTES,
+	TCPSEAL_T_OPENED_SKBS,
+	TCPSEAL_T_PLAIN_OUT,
+	TCPSEAL_T_PLAIN_OUT_BYTES,
+	TCPSEAL_T_PLAIN_IN,
+	TCPSEAL_T_PLAIN_IN_BYTES,
+	TCPSEAL_T_NONTCP_OUT_BYTES,
+	TCPSEAL_T_NONTCP_IN_BYTES,
+	__TCPSEAL_T_MAX
+};
+
+struct tcpseal_link_stats {
+	struct u64_stats_sync	syncp;
+	u64_stats_t		total[__TCPSEAL_T_MAX];
+};
 
 struct tcpseal_stats {
 	struct u64_stats_sync	syncp;
