@@ -19,8 +19,8 @@ static int parse_pair(int argc, char **argv, struct tcpseal_pair *pair)
 {
 	static const char *const words[] = { "local", NULL };
 
-	if (tcpseal_addr_parse(argv[0], &pair->remote))
-		return bad_word(argv[0], "not an IPv4 or IPv6 address");
+	if (parse_addr(argv[0], &pair->remote))
+		return EXIT_USAGE;
 	TCPSEAL_MARK(pair, PAIR_REMOTE);
 	if (argc == 1)
 		return 0;
@@ -30,8 +30,8 @@ static int parse_pair(int argc, char **argv, struct tcpseal_pair *pair)
 		return bad_word(argv[1], "needs a value");
 	if (argc > 3)
 		return bad_word(argv[3], "unexpected word");
-	if (tcpseal_addr_parse(argv[2], &pair->local))
-		return bad_word(argv[2], "not an IPv4 or IPv6 address");
+	if (parse_addr(argv[2], &pair->local))
+		return EXIT_USAGE;
 	if (pair->local.len != pair->remote.len)
 		return bad_word(argv[2], "not of the same family as %s",
 				argv[0]);

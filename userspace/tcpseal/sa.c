@@ -133,13 +133,6 @@ static int parse_figure(const char *word, const char *value,
 	return 0;
 }
 
-static int parse_addr(const char *word, struct tcpseal_addr *addr)
-{
-	if (tcpseal_addr_parse(word, addr))
-		return bad_word(word, "not an IPv4 or IPv6 address");
-	return 0;
-}
-
 static int parse_one(const char *word, char *value, struct tcpseal_sa *sa)
 {
 	static const char *const dirs[] = { "in", "out", NULL };

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <jansson.h>
 
+struct tcpseal_addr;
+
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define __printf(f, a)	__attribute__((format(printf, f, a)))
 
@@ -54,6 +56,7 @@ int print_usage(const char *usage);
 
 int match_word(const char *word, const char *const *vocabulary);
 int parse_number(const char *word, uint64_t min, uint64_t max, uint64_t *val);
+int parse_addr(const char *word, struct tcpseal_addr *addr);
 
 /* print.c: one layer for text and JSON */
 void json_open(const char *key, char bracket);

@@ -70,12 +70,12 @@ static int parse(int argc, char **argv, struct question *q)
 
 	if (!argc)
 		return missing("LOCAL");
-	if (tcpseal_addr_parse(argv[0], &q->local))
-		return bad_word(argv[0], "not an IPv4 or IPv6 address");
+	if (parse_addr(argv[0], &q->local))
+		return EXIT_USAGE;
 	if (argc == 1)
 		return missing("REMOTE");
-	if (tcpseal_addr_parse(argv[1], &q->remote))
-		return bad_word(argv[1], "not an IPv4 or IPv6 address");
+	if (parse_addr(argv[1], &q->remote))
+		return EXIT_USAGE;
 	if (q->local.len != q->remote.len)
 		return bad_word(argv[1], "not of the same family as %s",
 				argv[0]);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libtcpseal.h"
 #include "tcpseal.h"
 
 static char where[128] = "tcpseal";
@@ -149,5 +150,12 @@ int parse_number(const char *word, uint64_t min, uint64_t max, uint64_t *val)
 				(unsigned long long)min,
 				(unsigned long long)max);
 	*val = n;
+	return 0;
+}
+
+int parse_addr(const char *word, struct tcpseal_addr *addr)
+{
+	if (tcpseal_addr_parse(word, addr))
+		return bad_word(word, "not an IPv4 or IPv6 address");
 	return 0;
 }
