@@ -97,13 +97,11 @@ vm_once()
 	[ -z "$VM_BARE" ] || processor+=,-hypervisor
 	opts+=(-accel "$accel" -cpu "$processor" -smp "$VM_SMP" -m "$VM_MEM")
 
-	[ -z "$VM_SHARE" ] || {
-		start_virtiofsd "$dir" || die "virtiofsd did not start: $(cat "$dir/virtiofsd.log")"
+	[ -z "$VM_SHARE" ] ||
 		opts+=(-object "memory-backend-memfd,id=mem,size=${VM_MEM}M,share=on"
 			-machine memory-backend=mem
 			-chardev "socket,id=fs,path=$dir/fs.sock"
 			-device "vhost-user-fs-pci,chardev=fs,tag=share,queue-size=1024")
-	}
 
 	# Both cards of a wire on one hub: a segment passes a real driver's
 	# transmit, and NAPI and GRO on receive; the hub itself knows no TSO
@@ -119,7 +117,6 @@ vm_once()
 	[ -z "$VM_NAME" ] ||
 		opts+=(-device "virtio-net-pci,netdev=wire0,mac=52:54:00:77:0$VM_NAME:00,romfile=")
 
-	qemu_program bin/qemu-system-x86_64
 	for try in 1 2 3; do
 		start_qemu
 		hangs_at_boot "$qemu" || break
@@ -166,7 +163,11 @@ start_qemu()
 	readers+=($!)
 	cat <"$dir/err" >&2 &
 	readers+=($!)
+	# It serves one machine, and ends with it
+	[ -z "$VM_SHARE" ] || start_virtiofsd "$dir" ||
+		die "virtiofsd did not start: $(cat "$dir/virtiofsd.log")"
 
+	qemu_program bin/qemu-system-x86_64
 	setpriv --pdeathsig TERM timeout --kill-after=5 "$VM_TIMEOUT" \
 		"${PROGRAM[@]}" "${QEMU_DATA[@]}" -nodefaults -no-user-config -display none \
 		-machine q35 "${opts[@]}" -no-reboot \
@@ -213,6 +214,7 @@ start_virtiofsd()
 	local dir=$1 cache=auto _
 
 	qemu_program libexec/virtiofsd
+	rm -f "$dir/fs.sock"
 	# A pair talks through its share: no stale answers there
 	[ -z "$VM_PAIR" ] || cache=never
 	"${PROGRAM[@]}" --socket-path="$dir/fs.sock" --shared-dir="$VM_SHARE" \
