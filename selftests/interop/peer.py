@@ -257,6 +257,8 @@ class Attacks:
                 ("a record that comes again: drop.replay", self.replay),
                 ("a burst in the reverse order arrives", self.reorder),
                 ("a merged burst arrives", self.merged),
+                ("a merged burst that comes again: every record drop.replay",
+                 self.merged_again),
                 ("a merged burst, one record forged: that one costs itself only",
                  self.merged_forged),
                 ("FIN, PSH and CWR of the header do not count", self.masked),
@@ -312,6 +314,14 @@ class Attacks:
         self.wire.write_merged(self.fresh(10000))
         self.peer.settle()
         counters.expect()
+
+    def merged_again(self):
+        burst = self.fresh(10000)
+        self.wire.write_merged(burst)
+        self.peer.settle()
+        counters = Counters()
+        self.wire.write_merged(burst)
+        counters.expect(replay=len(burst))
 
     def merged_forged(self):
         burst = self.fresh(10000)
