@@ -7,6 +7,7 @@
 #   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
 #                         one kernel)
 #   make check-debug      the tests again on a kernel that checks itself, built first
+#   make mutants          broken modules and daemons, which the tests have to notice
 #   make bench            what it costs beside its peers, in virtual machines (BENCH=
 #                         options of scripts/bench)
 #   make lint             what the checkers say
@@ -84,10 +85,13 @@ check:
 check-debug:
 	scripts/check --kernel debug $(T)
 
+mutants:
+	scripts/mutants
+
 bench:
 	scripts/bench $(BENCH)
 
 lint:
 	scripts/lint
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean demo check check-debug bench lint
+.PHONY: all modules tools test_modules install modules_install tools_install clean demo check check-debug mutants bench lint

@@ -130,18 +130,21 @@ check()
 # "skip TEXT: WHY", a line each, and ends with 0, or 1 if anything failed
 verdicts_of()
 {
-	local who=$1 verdict text status
+	local who=$1 verdict text pid
 	shift
-	"$@" >"$TMP/verdicts.out" 2>"$TMP/verdicts.err"
-	status=$?
-	while read -r verdict text; do
+	# as they come: a program that waits in vain says where
+	exec 8< <("$@" 2>"$TMP/verdicts.err")
+	pid=$!
+	while read -r verdict text <&8; do
 		case $verdict in
 		ok) ktap_test_pass "$text" ;;
 		skip) ktap_test_skip "${text%%: *}" "${text#*: }" ;;
 		not) ktap_test_fail "${text#ok }" ;;
 		esac
-	done <"$TMP/verdicts.out"
-	check "$who came to its end" at_most "$status" 1 && return
+	done
+	exec 8<&-
+	wait "$pid"
+	check "$who came to its end" at_most $? 1 && return
 	ktap_print_msg "$(tail -n 5 "$TMP/verdicts.err")"
 }
 

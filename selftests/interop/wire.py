@@ -19,6 +19,8 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x400454ca, 1, 0x1000, 0x4000
 VNET = struct.Struct("=BBHHHH")
 NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6 = 1, 1, 4
 
+# Where so much is wrong, each further look waits in vain
+ENOUGH = 5
 # For all waiting: far more than an emulated machine takes
 PATIENCE = 60
 
@@ -43,6 +45,8 @@ class Report:
 
     def run(self, what, function, *args):
         try:
+            if self.failed >= ENOUGH:
+                raise Wrong("not tried, after so many that failed")
             function(*args)
         except (Wrong, OSError) as error:
             self.failed += 1
