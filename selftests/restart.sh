@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 400
+# long: 10
 #
 # Daemons and hosts that go without a word. A daemon that is killed under traffic:
 # everything stays sealed, and its successor adopts what the kernel holds. A peer
@@ -18,6 +19,7 @@
 C4=10.2.0.6 C6=fd00:2::6
 DOWNTIME=90
 SEALED_MS=2000
+REBOOTS=${LONG:+50}
 
 # One network behind the router: it goes on without one of its hosts
 network_up()
@@ -274,6 +276,31 @@ remembers()
 	[ "$(grep -c " $A4 \| $A6 " "$TMP/state-$1/sticky" 2>/dev/null)" = 2 ]
 }
 
+# reboot_again: B, without its memory; adds the times to $TMP/took
+reboot_again()
+{
+	local spi4 spi6 name
+	streams_to B || return
+	spi4=$(spi "$B4") spi6=$(spi "$B6")
+	power_off B && rm -rf "$TMP/state-B" && boot B || return
+	kick idleB4
+	kick idleB6
+	sealed_again B "$spi4" "$spi6" || return
+	printf '%s\n' "$TOOK4" "$TOOK6" >>"$TMP/took"
+	for name in talkB4 talkB6 idleB4 idleB6; do
+		slowwait 30 stream_ended "$name" || return
+	done
+}
+
+# the long version: how long that takes, most often and at most
+reboots()
+{
+	for ((n = 1; n <= REBOOTS; n++)); do
+		reboot_again || return
+	done
+	sort -n "$TMP/took" >"$TMP/took.sorted"
+}
+
 begin tcpdump
 load_module
 network_up
@@ -337,6 +364,14 @@ must power_off B
 must boot B
 check "B rebooted, with its memory: it greets A by itself" \
 	slowwait 5 sealed_anew B $B4 "$spi_b4" $A4
+
+if [ -n "$REBOOTS" ]; then
+	check "B reboots $REBOOTS times: sealed again each time" reboots
+	median=$(sed -n "${REBOOTS}p" "$TMP/took.sorted") most=$(tail -n 1 "$TMP/took.sorted")
+	ktap_print_msg "a handshake takes $SLOW_MS ms; sealed again after $median ms (median), $most ms at most"
+	check "at most 500 ms after the first segment, most often" at_most "$median" $((500 + SLOW_MS))
+	check "at most 2 s, always" at_most "$most" $((SEALED_MS + SLOW_MS))
+fi
 
 # C has been away for long
 must slowwait $DOWNTIME passed $((down_since + DOWNTIME * 1000))

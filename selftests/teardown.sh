@@ -3,11 +3,12 @@
 # kernels: 6.1 6.12 next
 # smp on 6.12: 2
 # timeout: 900
+# long: 4
 #
-# Fifty rounds under load: rmmod while pairs hold keys, which is refused; "link
-# flush --force"; rmmod and insmod while streams go on; a device deleted; both
-# namespaces deleted. Nothing complains, nothing is left behind, and the module
-# loads again and works.
+# Fifty rounds, or two hundred, under load: rmmod while pairs hold keys, which is
+# refused; "link flush --force"; rmmod and insmod while streams go on; a device
+# deleted; both namespaces deleted. Nothing complains, nothing is left behind, and
+# the module loads again and works.
 #
 #	A a0 ------- b0 B        no router: the hosts are made quickly
 
@@ -15,6 +16,7 @@
 . "${0%/*}/lib.sh"
 
 ROUNDS=50
+[ -z "${LONG-}" ] || ROUNDS=200
 
 hosts_up()
 {
