@@ -77,10 +77,11 @@ char *fmt_count(char *buf, size_t len, uint64_t n);
 
 const char *paint(const char *what);	/* "bad", "good", "head", "" */
 
-/* link.c sa.c peer.c status.c why.c top.c stats.c conf.c monitor.c ca.c cert.c */
+/* link.c sa.c peer.c leave.c status.c why.c top.c stats.c conf.c monitor.c ca.c cert.c */
 int link_main(int argc, char **argv);
 int sa_main(int argc, char **argv);
 int peer_main(int argc, char **argv);
+int leave_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int why_main(int argc, char **argv);
 int top_main(int argc, char **argv);
