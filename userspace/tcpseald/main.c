@@ -211,9 +211,10 @@ static void stop(void)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: tcpseald [-c FILE] [-t]\n"
+	fprintf(to, "Usage: tcpseald [-c FILE] [-t | -g]\n"
 		    "  -c FILE  configuration, " TCPSEAL_CONF_FILE " by default\n"
-		    "  -t       check the configuration and the certificates, and end\n");
+		    "  -t       check the configuration and the certificates, and end\n"
+		    "  -g       print the rules of its guard (tcpseal-guard), and end\n");
 }
 
 static int check_only(void)
@@ -227,19 +228,37 @@ static int check_only(void)
 	return EXIT_FAILURE;
 }
 
-int main(int argc, char *argv[])
+static int guard_only(void)
 {
 	char error[512];
-	bool check = false;
+	struct conf *conf = conf_read(conf_file, error, sizeof(error));
+	int ret;
+
+	if (!conf) {
+		log_error("%s", error);
+		return EXIT_FAILURE;
+	}
+	ret = guard_print(conf);
+	conf_free(conf);
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char *argv[])
+{
+	bool check = false, guard = false;
+	char error[512];
 	int c;
 
-	while ((c = getopt(argc, argv, "c:th")) != -1) {
+	while ((c = getopt(argc, argv, "c:tgh")) != -1) {
 		switch (c) {
 		case 'c':
 			conf_file = optarg;
 			break;
 		case 't':
 			check = true;
+			break;
+		case 'g':
+			guard = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -249,12 +268,14 @@ int main(int argc, char *argv[])
 			return 2;
 		}
 	}
-	if (optind != argc) {
+	if (optind != argc || (check && guard)) {
 		usage(stderr);
 		return 2;
 	}
 	if (check)
 		return check_only();
+	if (guard)
+		return guard_only();
 	signal(SIGPIPE, SIG_IGN);
 	be_discreet();
 	if (start(error, sizeof(error))) {

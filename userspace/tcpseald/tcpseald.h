@@ -89,6 +89,9 @@ struct conf *conf_parse(const char *name, const char *text, size_t length,
 struct conf *conf_read(const char *file, char *error, size_t size);
 void conf_free(struct conf *conf);
 
+/* guard.c: to stdout, for nft(8); sorts the links */
+int guard_print(struct conf *conf);
+
 /* ident.c */
 struct cert_info {
 	uint8_t fingerprint[32];
