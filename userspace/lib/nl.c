@@ -125,7 +125,7 @@ static int answer_done(struct tcpseal *ts, const struct nlmsghdr *nlh)
 /* What the kernel sent; what any other process sent is passed over */
 ssize_t nl_receive(struct tcpseal *ts, int flags)
 {
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = { };
 	socklen_t size;
 	ssize_t n;
 

@@ -67,7 +67,7 @@ int dispatch(const struct command *table, const char *usage,
 
 	if (wants_help(argc, argv))
 		return print_usage(usage);
-	for (i = 0; table[i].name && i < COMMANDS_MAX - 1; i++) {
+	for (i = 0; i < COMMANDS_MAX - 1 && table[i].name; i++) {
 		names[i] = table[i].name;
 		if (!argc && !strcmp(names[i], "show")) {
 			context_push("show");
@@ -144,7 +144,8 @@ static int run_line(char *line)
 /* Commands from a file, up to the first that fails; keys are not in "ps" */
 static int run_batch(const char *name)
 {
-	FILE *file = strcmp(name, "-") ? fopen(name, "re") : stdin;
+	bool opened = strcmp(name, "-");
+	FILE *file = opened ? fopen(name, "re") : stdin;
 	unsigned int number = 0;
 	char *line = NULL;
 	int ret = EXIT_OK;
@@ -162,7 +163,7 @@ static int run_batch(const char *name)
 		fprintf(stderr, "tcpseal: %s:%u: the command failed, and what follows was not begun\n",
 			name, number);
 	free(line);
-	if (file != stdin)
+	if (opened)
 		fclose(file);
 	return ret;
 }

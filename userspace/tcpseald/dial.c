@@ -52,7 +52,7 @@ static socklen_t make_sockaddr(const struct tcpseal_addr *addr, uint16_t port,
 
 static int local_of(int fd, struct tcpseal_addr *addr)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { };
 	socklen_t size = sizeof(ss);
 	const struct sockaddr_in6 *in6 = (void *)&ss;
 	const struct sockaddr_in *in = (void *)&ss;

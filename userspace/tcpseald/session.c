@@ -150,9 +150,10 @@ static int check_modes(struct run *r)
 
 static int send_empty(struct run *r, enum wire_type type)
 {
-	uint8_t msg[WIRE_MAX];
+	uint8_t msg[WIRE_HEADER];
+	size_t length = wire_put_empty(msg, type);
 
-	return talk_send(r, msg, wire_put_empty(msg, type));
+	return talk_send(r, msg, length);
 }
 
 static int client_judge(struct run *r)

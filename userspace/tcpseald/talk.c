@@ -157,12 +157,14 @@ void talk_why(struct run *r, enum wire_notice_code code)
 	char kept[REASON_LEN];
 	uint8_t msg[WIRE_HEADER + 4 + REASON_LEN];
 	enum session_result result = r->s->result;
+	size_t length;
 
 	if (!r->ssl || !SSL_is_init_finished(r->ssl))
 		return;
 	memcpy(kept, r->s->reason, sizeof(kept));
 	snprintf(notice.text, sizeof(notice.text), "%s", kept);
-	talk_send(r, msg, wire_put_notice(msg, &notice));
+	length = wire_put_notice(msg, &notice);
+	talk_send(r, msg, length);
 	r->s->result = result;
 	memcpy(r->s->reason, kept, sizeof(kept));
 }
