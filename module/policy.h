@@ -9,7 +9,7 @@
 
 struct tcpseal_link_stats;
 
-/**
+/*
  * struct tcpseal_link - one policy: local prefix, remote prefix, mode
  *
  * Immutable once published; a change publishes a successor with the same @id

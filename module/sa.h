@@ -24,7 +24,7 @@ enum {
 	TCPSEAL_SA_WIPED,	/* key and lanes are gone */
 };
 
-/**
+/*
  * struct tcpseal_sa - one key in use
  *
  * Receiving SAs are found by SPI under RCU, also as tombstones; sending ones

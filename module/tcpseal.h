@@ -77,7 +77,7 @@ struct tcpseal_conf {
 	char	aead_driver[128];	/* "" = gcm(aes); under tn->lock */
 };
 
-/**
+/*
  * struct tcpseal_net - all state of one network namespace
  * @net: the namespace; tcpseal_net lives exactly as long
  * @lock: serialises every change of links, pairs and SAs (process context);
