@@ -142,7 +142,7 @@ check "SA expiry: what comes afterwards is dropped as expired or for its tombsto
 tap_start late "$R" rb -d in -f $B4
 for name in talk4 talk6; do
 	# required, and no key will come: TCP gives up, on requests by
-		# its retransmissions, on answers by its keep-alives
+		# its retransmissions, on answers by its keepalives
 	check "SA expiry, $name: every stream ends by an error" slowwait 60 stream_ended $name
 	check "SA expiry, $name: none was wrong or just hung" stream_is $name '.corrupt == 0 and .stalled == 0'
 done

@@ -127,7 +127,7 @@ streams_to()
 	for family in 4 6; do
 		address=$1$family
 		connects "${!address}" || return
-		# one that waits for an answer finds out by its keep-alives
+		# one that waits for an answer finds out by its keepalives
 		stream "talk$1$family" "$A" "${!address}" -i 100 -T 60 -A 60
 		stream "idle$1$family" "$A" "${!address}" -i 10000000 -T 60
 	done

@@ -106,7 +106,7 @@ static struct {
 	uint32_t chunk;
 	enum mode mode;
 	bool fastopen, background, reset;
-	int alive;		/* keep-alives until it is over */
+	int alive;		/* keepalives until it is over */
 } opt = {
 	.port = "5001", .flows = 1, .timeout = 60, .size = 64, .chunk = BUF,
 	.seed = 1,
@@ -969,7 +969,7 @@ static int usage(void)
 	      "  -T SEC       without progress is a stall (60)\n"
 	      "  -B BYTES     SO_SNDBUF             -M BYTES    TCP_MAXSEG\n"
 	      "  -F           TCP fast open         -R          close by RST\n"
-	      "  -A COUNT     keep-alives: after 5 s, one a second, so many\n"
+	      "  -A COUNT     keepalives: after 5 s, one a second, so many\n"
 	      "  -k KEY       TCP-MD5; a server wants -P PEER\n"
 	      "  -D           to the background     -q PIDFILE\n"
 	      "  -o FILE      result, JSON          -S FILE     bytes moved so far\n",
