@@ -55,6 +55,14 @@ static void print_now(char *buf, size_t size)
 	strftime(buf, size, "%Y-%m-%d %H:%M:%S UTC", &tm);
 }
 
+/* Names of certificates end up on terminals */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+}
+
 /* The first DNS or URI name, else the common name */
 static void print_subject(X509 *leaf, char *buf, size_t size)
 {
@@ -75,9 +83,7 @@ static void print_subject(X509 *leaf, char *buf, size_t size)
 	if (!*buf && X509_NAME_get_text_by_NID(X509_get_subject_name(leaf),
 					       NID_commonName, buf, size) < 0)
 		print_name(X509_get_subject_name(leaf), buf, size);
-	for (; *buf; buf++)
-		if (iscntrl((unsigned char)*buf))
-			*buf = '?';
+	make_printable(buf);
 }
 
 int64_t judge_left(const X509 *leaf)
@@ -132,6 +138,7 @@ static void refuse(struct judgement *j, X509 *cert, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(j->why + n, j->size - n, format, args);
 	va_end(args);
+	make_printable(j->why);
 }
 
 /* Within the skew that the configuration allows? */
@@ -362,6 +369,18 @@ static bool walk_names(X509 *leaf, const char *name, char *list, size_t size)
 	return found;
 }
 
+/* Whole, where X509_NAME_get_text_by_NID() cuts, and would stop at a zero */
+static bool has_common_name(X509 *leaf, const char *name)
+{
+	const X509_NAME *subject = X509_get_subject_name(leaf);
+	int i = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+
+	return i >= 0 &&
+	       same_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject,
+								      i)),
+			 name, false);
+}
+
 bool judge_binding(X509 *leaf, const struct tcpseal_addr *addr,
 		   const char *name, char *why, size_t size)
 {
@@ -380,10 +399,10 @@ bool judge_binding(X509 *leaf, const struct tcpseal_addr *addr,
 	}
 	if (walk_names(leaf, name, list, sizeof(list)))
 		return true;
+	if (has_common_name(leaf, name))
+		return true;
 	X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName,
 				  cn, sizeof(cn));
-	if (!strcmp(cn, name))
-		return true;
 	refuse(&j, NULL, "is not in the name of \"%.60s\", as the link demands; it has CN %.40s, %s",
 	       name, cn, *list ? list : "no subjectAltName");
 	return false;
