@@ -294,7 +294,7 @@ int tcpseal_event_read(struct tcpseal *ts, tcpseal_event_cb cb, void *data)
 		if (n < 0)
 			return nl_fail(ts, -errno, NULL);
 		left = n;
-		for (nlh = (const void *)ts->buf; mnl_nlmsg_ok(nlh, left);
+		for (nlh = (const void *)ts->buf; nl_ok(nlh, left);
 		     nlh = mnl_nlmsg_next(nlh, &left)) {
 			if (nlh->nlmsg_type != ts->family)
 				continue;

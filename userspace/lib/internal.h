@@ -26,6 +26,7 @@ struct nlmsghdr *nl_request(struct tcpseal *ts, uint8_t cmd, uint16_t flags);
 int nl_talk(struct tcpseal *ts, struct nlmsghdr *nlh, nl_reply_cb cb,
 	    void *data);
 ssize_t nl_receive(struct tcpseal *ts, int flags);
+bool nl_ok(const struct nlmsghdr *nlh, int left);
 int nl_fail(struct tcpseal *ts, int err, const char *text);
 
 /* attrs.c */

@@ -137,6 +137,12 @@ ssize_t nl_receive(struct tcpseal *ts, int flags)
 	return n;
 }
 
+/* mnl_nlmsg_ok() takes a length above 2 GB for a negative one, which fits */
+bool nl_ok(const struct nlmsghdr *nlh, int left)
+{
+	return mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
+}
+
 /*
  * Sends the request and reads to the end of its answer, also after the
  * callback had enough: a half-read dump would block the next one.
@@ -166,7 +172,7 @@ int nl_talk(struct tcpseal *ts, struct nlmsghdr *nlh, nl_reply_cb cb,
 			return nl_fail(ts, errno == EAGAIN ? -ETIMEDOUT :
 							     -errno, NULL);
 		left = n;
-		for (in = (const void *)ts->buf; mnl_nlmsg_ok(in, left);
+		for (in = (const void *)ts->buf; nl_ok(in, left);
 		     in = mnl_nlmsg_next(in, &left)) {
 			if (in->nlmsg_seq != ts->seq)
 				continue;
