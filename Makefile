@@ -3,6 +3,7 @@
 #   make                  the module for the running kernel, and the programs
 #   make modules KDIR=D   the module for the kernel tree D
 #   make install          all of it (PREFIX, DESTDIR)
+#   make manifest         build/manifest: hashes of what gets installed
 #   make demo             the demonstration, in virtual machines
 #   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
 #                         one kernel)
@@ -76,6 +77,13 @@ endif
 	-$(MAKE) -C $(KDIR) M=$(CURDIR)/selftests/kunit clean
 	rm -rf build
 
+# What an installed host can be compared with, by "tcpseal verify"
+manifest:
+	rm -rf build/stage
+	$(MAKE) DESTDIR=$(CURDIR)/build/stage install >/dev/null
+	scripts/manifest build/stage >build/manifest
+	@sha256sum build/manifest
+
 demo:
 	scripts/demo
 
@@ -94,4 +102,4 @@ bench:
 lint:
 	scripts/lint
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean demo check check-debug mutants bench lint
+.PHONY: all modules tools test_modules install modules_install tools_install clean manifest demo check check-debug mutants bench lint

@@ -38,6 +38,7 @@ static const struct command commands[] = {
 	{ "monitor",	monitor_main,	"events as they happen" },
 	{ "ca",		ca_main,	"a private certificate authority" },
 	{ "cert",	cert_main,	"certificates of hosts" },
+	{ "verify",	verify_main,	"module and files, against a manifest" },
 	{ }
 };
 

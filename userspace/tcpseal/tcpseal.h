@@ -77,7 +77,10 @@ char *fmt_count(char *buf, size_t len, uint64_t n);
 
 const char *paint(const char *what);	/* "bad", "good", "head", "" */
 
-/* link.c sa.c peer.c leave.c status.c why.c top.c stats.c conf.c monitor.c ca.c cert.c */
+/*
+ * link.c sa.c peer.c leave.c status.c why.c top.c stats.c conf.c monitor.c ca.c cert.c
+ * verify.c
+ */
 int link_main(int argc, char **argv);
 int sa_main(int argc, char **argv);
 int peer_main(int argc, char **argv);
@@ -90,5 +93,6 @@ int conf_main(int argc, char **argv);
 int monitor_main(int argc, char **argv);
 int ca_main(int argc, char **argv);
 int cert_main(int argc, char **argv);
+int verify_main(int argc, char **argv);
 
 #endif /* TCPSEAL_CLI_H */
