@@ -12,6 +12,7 @@
 #   make bench            what it costs beside its peers, in virtual machines (BENCH=
 #                         options of scripts/bench)
 #   make lint             what the checkers say
+#   make reproduce        built twice, in other places and times: the same?
 
 KDIR    ?= /lib/modules/$(shell uname -r)/build
 PREFIX  ?= /usr/local
@@ -102,4 +103,7 @@ bench:
 lint:
 	scripts/lint
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean manifest demo check check-debug mutants bench lint
+reproduce:
+	scripts/reproduce --all
+
+.PHONY: all modules tools test_modules install modules_install tools_install clean manifest demo check check-debug mutants bench lint reproduce
