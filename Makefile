@@ -4,6 +4,8 @@
 #   make modules KDIR=D   the module for the kernel tree D
 #   make install          all of it (PREFIX, DESTDIR)
 #   make manifest         build/manifest: hashes of what gets installed
+#   make sbom             build/tcpseal.spdx.json: sources, licences, libraries
+#   make loc              how much there is to read
 #   make demo             the demonstration, in virtual machines
 #   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
 #                         one kernel)
@@ -85,6 +87,14 @@ manifest:
 	scripts/manifest build/stage >build/manifest
 	@sha256sum build/manifest
 
+# What it is made of, in SPDX
+sbom:
+	@mkdir -p build
+	git ls-files | scripts/sbom >build/tcpseal.spdx.json
+
+loc:
+	@scripts/loc
+
 demo:
 	scripts/demo
 
@@ -106,4 +116,4 @@ lint:
 reproduce:
 	scripts/reproduce --all
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean manifest demo check check-debug mutants bench lint reproduce
+.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug mutants bench lint reproduce
