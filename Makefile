@@ -14,6 +14,8 @@
 #   make bench            what it costs beside its peers, in virtual machines (BENCH=
 #                         options of scripts/bench)
 #   make lint             what the checkers say
+#   make fuzz             what the programs read from others, fuzzed (T=TARGET,
+#                         SECONDS=600)
 #   make reproduce        built twice, in other places and times: the same?
 
 KDIR    ?= /lib/modules/$(shell uname -r)/build
@@ -113,7 +115,12 @@ bench:
 lint:
 	scripts/lint
 
+fuzz:
+	scripts/fuzz --seconds $(SECONDS) $(T)
+
+SECONDS ?= 600
+
 reproduce:
 	scripts/reproduce --all
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug mutants bench lint reproduce
+.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug mutants bench lint fuzz reproduce
