@@ -384,14 +384,26 @@ static const struct tcpseal_job_ops open_ops = {
 	.finish	= open_finish,
 };
 
+/*
+ * Most plaintext there can be. The last segment of a burst may be shorter than
+ * an empty record: then it has none, and takes nothing from the others.
+ */
+static unsigned int open_bytes(unsigned int payload, unsigned int seglen,
+			       unsigned int nr)
+{
+	unsigned int last = payload - (nr - 1) * seglen;
+
+	return (nr - 1) * (seglen - TCPSEAL_OVERHEAD) + last -
+	       min_t(unsigned int, last, TCPSEAL_OVERHEAD);
+}
+
 /* Destination: a buffer of the job when small, else pages. */
 static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
 				    struct sk_buff *skb,
 				    const struct tcpseal_seg *seg,
-				    unsigned int nr)
+				    unsigned int seglen, unsigned int nr)
 {
-	unsigned int bytes = seg->payload - min(seg->payload,
-						nr * TCPSEAL_OVERHEAD);
+	unsigned int bytes = open_bytes(seg->payload, seglen, nr);
 	unsigned int recs = nr * sizeof(struct tcpseal_opened);
 	bool small = bytes <= TCPSEAL_SMALL, order0 = false;
 	unsigned int src = tcpseal_skb_nvec(skb);
@@ -461,7 +473,7 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 	struct tcpseal_job *job;
 	struct sk_buff *list;
 
-	job = open_job(sa, skb, seg, nr);
+	job = open_job(sa, skb, seg, seglen, nr);
 	if (!job) {
 		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_NO_MEMORY,
 			     nr);

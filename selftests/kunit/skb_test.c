@@ -643,6 +643,49 @@ static void altered_byte(struct kunit *test)
 	}
 }
 
+/* A burst that ends in less than a record: that is lost, and nothing else. */
+static void short_tail(struct kunit *test)
+{
+	unsigned int i, nr, chunk, size, good;
+	struct sk_buff *skb;
+	struct sample *s;
+
+	s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	for (i = 0; i < 300; i++) {
+		nr = 2 + around_below(9);
+		chunk = 88 + around_below(1341);
+		any_sample(s, &shapes[0], nr * chunk);
+		s->hlen = s->family == AF_INET ? 40 : 60;
+		s->mtu = s->hlen + chunk + TCPSEAL_OVERHEAD;
+		s->gso = chunk;
+		s->rst = false;
+		around_reset();
+		__skb_queue_head_init(&s->wire);
+		__skb_queue_head_init(&s->plain);
+		build(test, s);
+		KUNIT_EXPECT_EQ(test, do_seal(s), 0);
+		skb = skb_peek(&s->wire);
+		nr = skb_shinfo(skb)->gso_segs;
+		size = skb_shinfo(skb)->gso_size;
+		if (nr < 2 || pskb_trim(skb, s->hlen + (nr - 1) * size + 1 +
+					around_below(TCPSEAL_OVERHEAD - 1))) {
+			KUNIT_FAIL(test, "%u records were not cut", nr);
+			sample_free(s);
+			continue;
+		}
+		KUNIT_EXPECT_EQ(test, do_open(s), 0);
+		good = 0;
+		skb_queue_walk(&s->plain, skb)
+			good += skb->len - s->hlen;
+		KUNIT_EXPECT_EQ_MSG(test, good,
+				    (nr - 1) * (size - TCPSEAL_OVERHEAD),
+				    "%u records of %u bytes", nr, size);
+		KUNIT_EXPECT_EQ(test, around_drops[TCPSEAL_DROP_MALFORMED], 1U);
+		sample_free(s);
+	}
+}
+
 /* The vector of Documentation/protocol.rst, headers and all. */
 static void documented_vector(struct kunit *test)
 {
@@ -752,6 +795,7 @@ static void skbs_exit(struct kunit_suite *suite)
 static struct kunit_case skb_cases[] = {
 	KUNIT_CASE_SLOW(shapes_and_sizes),
 	KUNIT_CASE(altered_byte),
+	KUNIT_CASE(short_tail),
 	KUNIT_CASE(documented_vector),
 	{}
 };
