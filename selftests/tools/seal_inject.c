@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
-#include "wire.h"
+#include "packet.h"
 
 #define KEEP_MAX	4096
 #define INJECTED	"<<injected by an attacker>> "
@@ -35,35 +34,15 @@ static struct {
 	uint32_t spi, seq, ack;
 	uint64_t counter;
 	unsigned int lane, index;
-	uint8_t key[32], iv[12];
-	unsigned int key_len;
+	struct packet_key key;
 	uint8_t flags;
 	bool live_spi, own_index, own_flags;
 	bool fragment, route, doff, checksum, badtag;
 } opt = { .count = 1, .wait = 10, .bytes = 100, .quote = 500, .where = "cipher" };
 
-/* One packet from the IP header on */
-struct packet {
-	uint8_t data[65536];
-	unsigned int ip_len, th_len, len;
-	int family;
-};
-
 static int tap = -1, raw4 = -1, raw6 = -1;
 static struct frame live;
 static unsigned int sent;
-
-static void put16(uint8_t *p, uint16_t value)
-{
-	p[0] = value >> 8;
-	p[1] = value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value);
-}
 
 static uint64_t now_ms(void)
 {
@@ -104,28 +83,19 @@ static void emit(const uint8_t *ip, unsigned int len)
 		err(1, "send of %u bytes", len);
 }
 
-/* @extra bytes of IP options or extension header go in front of TCP */
-static void widen(struct packet *p, const uint8_t *extra, unsigned int n)
-{
-	memmove(p->data + p->ip_len + n, p->data + p->ip_len, p->len - p->ip_len);
-	memcpy(p->data + p->ip_len, extra, n);
-	p->ip_len += n;
-	p->len += n;
-}
-
 static void source_route(struct packet *p)
 {
 	if (p->family == AF_INET) {
 		/* loose route, all of it travelled */
 		uint8_t lsrr[8] = { 131, 7, 8, 10, 9, 9, 9, 1 };
 
-		widen(p, lsrr, sizeof(lsrr));
+		packet_widen(p, lsrr, sizeof(lsrr));
 		p->data[0] = 0x40 | p->ip_len / 4;
 	} else {
 		/* type 4 as of segment routing, no segments left */
 		uint8_t rh[24] = { IPPROTO_TCP, 2, 4, 0 };
 
-		widen(p, rh, sizeof(rh));
+		packet_widen(p, rh, sizeof(rh));
 		p->data[6] = IPPROTO_ROUTING;
 	}
 }
@@ -154,7 +124,7 @@ static void emit_fragments(struct packet *p)
 			part.data[9] = IPPROTO_TCP;
 		} else {
 			put16(fh + 2, start | !i);
-			widen(&part, fh, sizeof(fh));
+			packet_widen(&part, fh, sizeof(fh));
 			part.data[6] = IPPROTO_FRAGMENT;
 			frame_finish(part.data, part.ip_len, n, IPPROTO_RAW);
 		}
@@ -185,31 +155,18 @@ static void send_packet(struct packet *p)
 /* A packet from nothing; the payload is for the caller. */
 static void make(struct packet *p, uint32_t seq, uint32_t ack, uint8_t flags)
 {
+	int family = strchr(opt.from, ':') ? AF_INET6 : AF_INET;
+	uint8_t from[16], to[16];
 	uint8_t *th;
 
-	memset(p->data, 0, 128);
-	p->family = strchr(opt.from, ':') ? AF_INET6 : AF_INET;
-	if (p->family == AF_INET) {
-		p->ip_len = 20;
-		p->data[0] = 0x45;
+	if (!inet_pton(family, opt.from, from) || !inet_pton(family, opt.to, to))
+		errx(2, "addresses");
+	packet_start(p, family, from, to);
+	if (family == AF_INET) {
 		random_bytes(p->data + 4, 2);
 		p->data[6] = opt.fragment ? 0 : 0x40;
-		p->data[8] = 64;
-		p->data[9] = IPPROTO_TCP;
-		if (!inet_pton(AF_INET, opt.from, p->data + 12) ||
-		    !inet_pton(AF_INET, opt.to, p->data + 16))
-			errx(2, "addresses");
-	} else {
-		p->ip_len = 40;
-		p->data[0] = 0x60;
-		p->data[6] = IPPROTO_TCP;
-		p->data[7] = 64;
-		if (!inet_pton(AF_INET6, opt.from, p->data + 8) ||
-		    !inet_pton(AF_INET6, opt.to, p->data + 24))
-			errx(2, "addresses");
 	}
-	th = p->data + p->ip_len;
-	p->th_len = 20;
+	th = packet_th(p);
 	put16(th, opt.sport);
 	put16(th + 2, opt.dport);
 	put32(th + 4, seq);
@@ -225,32 +182,6 @@ static void make(struct packet *p, uint32_t seq, uint32_t ack, uint8_t flags)
 	}
 	th[12] = p->th_len / 4 << 4;
 	p->len = p->ip_len + p->th_len;
-}
-
-/* Segment @k of a frame as a packet of its own. */
-static void take_segment(struct packet *p, const struct frame *f, unsigned int k)
-{
-	unsigned int n = frame_segments(f), len;
-	const uint8_t *payload = frame_segment(f, k, &len);
-	uint8_t *th;
-
-	p->family = f->family;
-	p->ip_len = f->ip_len;
-	p->th_len = f->th_len;
-	memcpy(p->data, f->ip, f->ip_len + f->th_len);
-	memcpy(p->data + f->ip_len + f->th_len, payload, len);
-	p->len = f->ip_len + f->th_len + len;
-	th = p->data + p->ip_len;
-	put32(th + 4, f->seq + k * f->gso_size);
-	if (k)
-		th[13] &= ~TH_CWR;
-	if (k + 1 < n)
-		th[13] &= ~(TH_FIN | TH_PSH);
-}
-
-static uint8_t *payload_of(struct packet *p)
-{
-	return p->data + p->ip_len + p->th_len;
 }
 
 static bool wanted(const struct frame *f)
@@ -330,12 +261,12 @@ static void forge(uint8_t flags, const void *payload, unsigned int len)
 	uint8_t *th;
 
 	follow();
-	take_segment(&p, &live, 0);
+	packet_take(&p, &live, 0);
 	p.len = p.ip_len + p.th_len;
 	th = p.data + p.ip_len;
 	put32(th + 4, live_next() + opt.offset);
 	th[13] = flags;
-	memcpy(payload_of(&p), payload, len);
+	memcpy(packet_payload(&p), payload, len);
 	p.len += len;
 	send_packet(&p);
 }
@@ -386,7 +317,7 @@ static unsigned int capture(struct packet **list, unsigned int max)
 			list[n] = malloc(sizeof(**list));
 			if (!list[n])
 				err(1, "packet");
-			take_segment(list[n++], &live, k);
+			packet_take(list[n++], &live, k);
 		}
 	}
 	return n;
@@ -409,7 +340,7 @@ static void do_replay(void)
 
 static void flip(struct packet *p)
 {
-	uint8_t *r = payload_of(p);
+	uint8_t *r = packet_payload(p);
 	unsigned int len = p->data + p->len - r;
 
 	if (!strcmp(opt.where, "version"))
@@ -469,7 +400,7 @@ static void do_icmp(bool hard)
 	uint8_t *icmp;
 
 	follow();
-	take_segment(&p, &live, frame_segments(&live) - 1);
+	packet_take(&p, &live, frame_segments(&live) - 1);
 	frame_finish(p.data, p.ip_len, p.len - p.ip_len, IPPROTO_TCP);
 	if (opt.offset)
 		put32(p.data + p.ip_len + 4, live.seq + opt.offset);
@@ -518,7 +449,7 @@ static void do_plain(void)
 	make(&p, opt.seq, opt.ack, opt.own_flags ? opt.flags : TH_SYN);
 	if (!(opt.flags & (TH_SYN | TH_RST)) && opt.own_flags) {
 		for (i = 0; i < opt.bytes; i++)
-			payload_of(&p)[i] = INJECTED[i % (sizeof(INJECTED) - 1)];
+			packet_payload(&p)[i] = INJECTED[i % (sizeof(INJECTED) - 1)];
 		p.len += opt.bytes;
 	}
 	send_packet(&p);
@@ -530,45 +461,8 @@ static void do_shaped(void)
 	static struct packet p;
 
 	make(&p, opt.seq, opt.ack, opt.own_flags ? opt.flags : TH_ACK);
-	p.len += make_record(payload_of(&p), opt.spi);
+	p.len += make_record(packet_payload(&p), opt.spi);
 	send_packet(&p);
-}
-
-static void encrypt(struct packet *p, const uint8_t *plain, unsigned int len)
-{
-	uint8_t aad[TCPSEAL_AAD_MAX], nonce[12], *r = payload_of(p), *th;
-	unsigned int alen = p->family == AF_INET ? 8 : 32, used, i;
-	uint64_t seq = (uint64_t)opt.lane << 48 | opt.counter;
-	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	int n;
-
-	memcpy(aad, r, TCPSEAL_HDR_LEN);
-	memcpy(aad + TCPSEAL_HDR_LEN,
-	       p->data + (p->family == AF_INET ? 12 : 8), alen);
-	th = aad + TCPSEAL_HDR_LEN + alen;
-	memcpy(th, p->data + p->ip_len, p->th_len);
-	put32(th + 4, opt.seq);
-	th[13] &= ~(TH_FIN | TH_PSH | TH_CWR);
-	put16(th + 16, 0);
-	if (p->th_len == 24)
-		put16(th + 22, 0);
-	used = TCPSEAL_HDR_LEN + alen + p->th_len;
-
-	memcpy(nonce, opt.iv, 12);
-	for (i = 0; i < 8; i++)
-		nonce[4 + i] ^= seq >> (56 - 8 * i);
-	if (!ctx || !EVP_EncryptInit_ex(ctx, opt.key_len == 32 ?
-					EVP_aes_256_gcm() : EVP_aes_128_gcm(),
-					NULL, opt.key, nonce) ||
-	    !EVP_EncryptUpdate(ctx, NULL, &n, aad, used) ||
-	    !EVP_EncryptUpdate(ctx, r + TCPSEAL_HDR_LEN, &n, plain, len) ||
-	    !EVP_EncryptFinal_ex(ctx, r + TCPSEAL_HDR_LEN + len, &n) ||
-	    !EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TCPSEAL_TAG_LEN,
-				 r + TCPSEAL_HDR_LEN + len))
-		errx(1, "AES-GCM");
-	EVP_CIPHER_CTX_free(ctx);
-	if (opt.badtag)
-		r[TCPSEAL_HDR_LEN + len] ^= 1;
 }
 
 /* A record that its receiver must accept: all is right, and the key known. */
@@ -580,7 +474,7 @@ static void do_seal(void)
 	unsigned int index = flags & TH_RST ? 0 : 1, i;
 	unsigned int len = flags & (TH_SYN | TH_RST) ? 0 : opt.bytes;
 
-	if (!opt.key_len)
+	if (!opt.key.len)
 		errx(2, "seal wants -K KEY and -I IV");
 	if (opt.own_index)
 		index = opt.index;
@@ -591,9 +485,11 @@ static void do_seal(void)
 	if (flags & TH_PSH)
 		record_flags |= TCPSEAL_F_PSH;
 	make(&p, opt.seq - TCPSEAL_OVERHEAD * index, opt.ack, flags);
-	tcpseal_record_set((void *)payload_of(&p), record_flags, opt.lane, len,
+	tcpseal_record_set((void *)packet_payload(&p), record_flags, opt.lane, len,
 			   htobe32(opt.spi), index, opt.counter);
-	encrypt(&p, plain, len);
+	packet_seal(&p, packet_payload(&p), plain, opt.seq, &opt.key);
+	if (opt.badtag)
+		packet_payload(&p)[TCPSEAL_HDR_LEN + len] ^= 1;
 	p.len += TCPSEAL_OVERHEAD + len;
 	send_packet(&p);
 	opt.counter++;
@@ -753,8 +649,8 @@ int main(int argc, char **argv)
 			opt.index = atoi(optarg);
 			opt.own_index = true;
 			break;
-		case 'K': opt.key_len = parse_hex(optarg, opt.key, 32); break;
-		case 'I': parse_hex(optarg, opt.iv, 12); break;
+		case 'K': opt.key.len = parse_hex(optarg, opt.key.key, 32); break;
+		case 'I': parse_hex(optarg, opt.key.iv, 12); break;
 		case 'q': opt.seq = strtoul(optarg, NULL, 0); break;
 		case 'a': opt.ack = strtoul(optarg, NULL, 0); break;
 		case 'F':
