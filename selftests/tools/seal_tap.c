@@ -30,7 +30,7 @@
 static struct {
 	const char *device, *result, *pidfile, *from, *to, *marker;
 	unsigned int mtu, port;
-	bool in_only, out_only, background;
+	bool in_only, out_only, background, checksums;
 } opt = { .marker = MARKER, .port = CTRL_PORT };
 
 static struct {
@@ -41,6 +41,7 @@ static struct {
 	uint64_t plain_syn, plain_fin, plain_rst, plain_data;
 	uint64_t oversize, super, max_burst;
 	uint64_t duplicates, reuse, index_wrong, rst_wrong;
+	uint64_t csum_full, csum_partial, csum_wrong;
 } n;
 
 struct shown {
@@ -249,6 +250,18 @@ static void see_size(const struct frame *f)
 	show(&oversize_shown, f, "");
 }
 
+static void see_checksum(const struct frame *f)
+{
+	bool partial = f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+
+	n.csum_partial += partial;
+	n.csum_full += !partial;
+	if (frame_checksum_ok(f))
+		return;
+	n.csum_wrong++;
+	show(&wrong_shown, f, partial ? "partial checksum: " : "checksum: ");
+}
+
 static void see_marker(const struct frame *f)
 {
 	size_t len = strlen(opt.marker);
@@ -277,6 +290,8 @@ static void see(const struct frame *f)
 	switch (f->kind) {
 	case FRAME_TCP:
 		see_tcp(f);
+		if (opt.checksums)
+			see_checksum(f);
 		break;
 	case FRAME_ICMP:
 		n.icmp++;
@@ -348,6 +363,7 @@ static void report(uint64_t drops)
 		     N(data) N(plain_syn) N(plain_fin) N(plain_rst)
 		     N(plain_data) N(oversize) N(super) N(max_burst)
 		     N(duplicates) N(reuse) N(index_wrong) N(rst_wrong)
+		     N(csum_full) N(csum_partial) N(csum_wrong)
 		     "\"nonces\":%zu,%s,%s,%s,%s,\"flows\":[%s]}\n",
 		     drops, n.frames, n.bytes, n.tcp_frames, n.segments,
 		     n.sealed, n.plain, n.ctrl, n.ctrl_sealed, n.icmp,
@@ -356,7 +372,8 @@ static void report(uint64_t drops)
 		     n.empty, n.bare, n.data, n.plain_syn, n.plain_fin,
 		     n.plain_rst, n.plain_data, n.oversize, n.super,
 		     n.max_burst, n.duplicates, n.reuse, n.index_wrong,
-		     n.rst_wrong, nonce_count, plain, wrong, oversize, marker,
+		     n.rst_wrong, n.csum_full, n.csum_partial, n.csum_wrong,
+		     nonce_count, plain, wrong, oversize, marker,
 		     flows_text());
 #undef N
 }
@@ -374,6 +391,7 @@ static int usage(void)
 	      "  -f ADDRESS  only from                  -t ADDRESS  only to\n"
 	      "  -d in|out   direction of the device    -M MTU      count DF above it\n"
 	      "  -p PORT     of control connections, counted apart (7325)\n"
+	      "  -c          look at TCP checksums, too\n"
 	      "  -D          to the background          -q PIDFILE\n", stderr);
 	return 2;
 }
@@ -385,7 +403,7 @@ int main(int argc, char **argv)
 	struct pollfd p = { .events = POLLIN };
 	int c;
 
-	while ((c = getopt(argc, argv, "i:o:m:f:t:d:M:p:Dq:")) >= 0) {
+	while ((c = getopt(argc, argv, "i:o:m:f:t:d:M:p:cDq:")) >= 0) {
 		switch (c) {
 		case 'i': opt.device = optarg; break;
 		case 'o': opt.result = optarg; break;
@@ -398,6 +416,7 @@ int main(int argc, char **argv)
 			break;
 		case 'M': opt.mtu = atoi(optarg); break;
 		case 'p': opt.port = atoi(optarg); break;
+		case 'c': opt.checksums = true; break;
 		case 'D': opt.background = true; break;
 		case 'q': opt.pidfile = optarg; break;
 		default: return usage();

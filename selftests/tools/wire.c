@@ -298,3 +298,33 @@ void frame_finish(uint8_t *ip, unsigned int ip_hdr, unsigned int l4_len,
 	put16(l4 + at, 0);
 	put16(l4 + at, fold(sum(acc, l4, l4_len)));
 }
+
+/* The pseudo header's sum, for a segment of that much payload */
+static uint32_t pseudo(const struct frame *f, unsigned int len)
+{
+	uint32_t acc = IPPROTO_TCP + f->th_len + len;
+
+	if (f->family == AF_INET)
+		return sum(acc, f->ip + 12, 8);
+	return sum(acc, f->ip + 8, 32);
+}
+
+static bool partial_ok(const struct frame *f, unsigned int len)
+{
+	uint16_t want = ~fold(pseudo(f, len));
+
+	return f->vnet.csum_start == f->th - f->data &&
+	       f->vnet.csum_offset == 16 && get16(f->th + 16) == want;
+}
+
+bool frame_checksum_ok(const struct frame *f)
+{
+	unsigned int first;
+
+	/* receive offload may list segments as they are: this is the first's */
+	frame_segment(f, 0, &first);
+	if (f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		return partial_ok(f, f->payload_len) ||
+		       (!f->outgoing && partial_ok(f, first));
+	return !fold(sum(pseudo(f, first), f->th, f->th_len + first));
+}

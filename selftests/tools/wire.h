@@ -77,6 +77,12 @@ unsigned int frame_segments(const struct frame *f);
 const uint8_t *frame_segment(const struct frame *f, unsigned int k,
 			     unsigned int *len);
 
+/*
+ * Is the checksum of this TCP right? A partial one must be the pseudo header's,
+ * with its place in the virtio header.
+ */
+bool frame_checksum_ok(const struct frame *f);
+
 /* Make lengths and checksums of a single-segment frame right. */
 void frame_finish(uint8_t *ip, unsigned int ip_hdr, unsigned int l4_len,
 		  uint8_t protocol);
