@@ -162,9 +162,11 @@ static void open_mark(struct tcpseal_job *job, struct tcpseal_opened *rec)
 
 /*
  * Records from @first on that make one skb: good, in sequence, none empty, all
- * of one size but for a shorter last one.
+ * of one size but for a shorter last one, and no more than @room bytes: with BIG
+ * TCP receive offload merges more than an skb of single pages can hold.
  */
-static void open_run(struct tcpseal_opened *first, unsigned int max)
+static void open_run(struct tcpseal_opened *first, unsigned int max,
+		     unsigned int room)
 {
 	struct tcpseal_opened *prev = first, *rec;
 	unsigned int n;
@@ -174,7 +176,8 @@ static void open_run(struct tcpseal_opened *first, unsigned int max)
 		rec = prev + 1;
 		if (rec->why || !rec->len || prev->len != first->len ||
 		    rec->len > first->len ||
-		    rec->seq != prev->seq + prev->len)
+		    rec->seq != prev->seq + prev->len ||
+		    rec->off + rec->len - first->off > room)
 			break;
 		first->run_flags |= rec->flags;
 	}
@@ -238,7 +241,7 @@ static unsigned int open_judge(struct tcpseal_job *job, unsigned int *skbs)
 		n = 1;
 		if (rec->why)
 			continue;
-		open_run(rec, job->nr - i);
+		open_run(rec, job->nr - i, TCPSEAL_SKB_MAX - job->seg.hlen);
 		n = rec->run;
 		good += n;
 		bytes += rec->run_len;
@@ -450,7 +453,7 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
  * @sa: receiving SA of the first record
  * @lane: of the first record, one that @sa has
  * @skb: at PRE_ROUTING
- * @seg: its shape
+ * @seg: its shape; follows when BIG TCP's jumbo option goes
  * @a: its addresses
  * @state: of the hook
  *
@@ -461,8 +464,7 @@ static struct tcpseal_job *open_job(struct tcpseal_sa *sa,
  */
 enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 				  struct tcpseal_sa *sa, u8 lane,
-				  struct sk_buff *skb,
-				  const struct tcpseal_seg *seg,
+				  struct sk_buff *skb, struct tcpseal_seg *seg,
 				  const struct tcpseal_addrs *a,
 				  const struct nf_hook_state *state)
 {
@@ -470,10 +472,11 @@ enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 						seg->payload;
 	unsigned int nr = DIV_ROUND_UP(seg->payload, seglen);
 	enum tcpseal_verdict verdict = TCPSEAL_DROP;
-	struct tcpseal_job *job;
+	struct tcpseal_job *job = NULL;
 	struct sk_buff *list;
 
-	job = open_job(sa, skb, seg, seglen, nr);
+	if (!tcpseal_skb_unbig(skb, seg))
+		job = open_job(sa, skb, seg, seglen, nr);
 	if (!job) {
 		tcpseal_drop(tn, sa->pair, sa, a, skb, TCPSEAL_DROP_NO_MEMORY,
 			     nr);

@@ -438,7 +438,8 @@ static void seal_job_headers(struct tcpseal_net *tn, struct tcpseal_job *job)
  * @tn: namespace
  * @sa: sending SA that may seal
  * @skb: at POST_ROUTING, or behind it
- * @seg: its shape; payload shrinks when SYN data is cut
+ * @seg: its shape; payload shrinks when SYN data is cut, headers when BIG TCP's
+ *	jumbo option goes
  * @a: its addresses
  * @sk: socket of the hook
  *
@@ -460,6 +461,9 @@ enum tcpseal_verdict tcpseal_seal(struct tcpseal_net *tn,
 	struct plan plan;
 
 	if (!tcpseal_skb_readable(skb) || tcpseal_sk_seals(skb->sk))
+		goto drop;
+	why = TCPSEAL_DROP_NO_MEMORY;
+	if (tcpseal_skb_unbig(skb, seg))
 		goto drop;
 	why = TCPSEAL_DROP_CHECKSUM;
 	if (!seal_checksum_ok(skb, seg))

@@ -22,8 +22,7 @@ bool tcpseal_ingress_plain(struct tcpseal_net *tn, const struct sk_buff *skb,
 /* open.c */
 enum tcpseal_verdict tcpseal_open(struct tcpseal_net *tn,
 				  struct tcpseal_sa *sa, u8 lane,
-				  struct sk_buff *skb,
-				  const struct tcpseal_seg *seg,
+				  struct sk_buff *skb, struct tcpseal_seg *seg,
 				  const struct tcpseal_addrs *a,
 				  const struct nf_hook_state *state);
 

@@ -7,8 +7,10 @@
  * ever writes to a payload page that came with an skb: results go to pages
  * allocated below, and the skb is re-pointed to them.
  */
+#include <linux/ipv6.h>
 #include <linux/local_lock.h>
 #include <linux/skbuff_ref.h>
+#include <net/ipv6.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 #include "skb.h"
@@ -281,6 +283,50 @@ int tcpseal_skb_own(struct sk_buff *skb, unsigned int tail)
 		return 0;
 	return pskb_expand_head(skb, 0, tail > room ? tail - room : 0,
 				owner_gfp(skb));
+}
+
+/**
+ * tcpseal_skb_unbig() - take the jumbo option out of a BIG TCP skb
+ * @skb: passed tcpseal_parse()
+ * @seg: its shape; follows
+ *
+ * Older kernels mark IPv6 above 64 KiB by a hop-by-hop option, and take it out
+ * where such an skb is cut. What is sealed or opened goes on in skbs below
+ * 64 KiB: nobody would take it out of those, and every host refuses an option
+ * that contradicts the length.
+ *
+ * Return: 0, -ENOMEM.
+ */
+int tcpseal_skb_unbig(struct sk_buff *skb, struct tcpseal_seg *seg)
+{
+	const unsigned int optlen = 8;
+	struct ipv6hdr *ip6h;
+	u8 *opt, *from;
+
+	if (likely(skb->len <= GRO_LEGACY_MAX_SIZE) ||
+	    seg->family != AF_INET6)
+		return 0;
+	ip6h = (struct ipv6hdr *)skb->data;
+	opt = (u8 *)(ip6h + 1);
+	if (ip6h->nexthdr != NEXTHDR_HOP || opt[1] || opt[2] != IPV6_TLV_JUMBO)
+		return 0;
+	if (tcpseal_skb_own(skb, 0))
+		return -ENOMEM;
+	ip6h = (struct ipv6hdr *)skb->data;
+	ip6h->nexthdr = *(u8 *)(ip6h + 1);
+	from = skb->data;
+	if (skb_mac_header_was_set(skb) && skb_mac_header(skb) < from) {
+		from = skb_mac_header(skb);
+		skb->mac_header += optlen;
+	}
+	memmove(from + optlen, from, skb->data + sizeof(*ip6h) - from);
+	__skb_pull(skb, optlen);
+	skb_reset_network_header(skb);
+	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
+	IP6CB(skb)->flags &= ~IP6SKB_HOPBYHOP;
+	seg->thoff -= optlen;
+	seg->hlen -= optlen;
+	return 0;
 }
 
 /* Forget all payload: linear bytes behind @hlen, frags, frag_list. */

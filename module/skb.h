@@ -40,6 +40,7 @@ int tcpseal_pages_alloc(struct bio_vec *vec, unsigned int max,
 void tcpseal_pages_put(const struct bio_vec *vec, unsigned int n);
 
 int tcpseal_skb_own(struct sk_buff *skb, unsigned int tail);
+int tcpseal_skb_unbig(struct sk_buff *skb, struct tcpseal_seg *seg);
 void tcpseal_skb_payload(struct sk_buff *skb, unsigned int hlen,
 			 const struct bio_vec *vec, unsigned int off,
 			 unsigned int len);
