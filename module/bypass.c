@@ -7,7 +7,9 @@
  * away between LOCAL_OUT and POST_ROUTING. And what was opened for this host
  * may be sent on by others (IPVS direct routing, nft dup).
  */
+#include <linux/inetdevice.h>
 #include <linux/module.h>
+#include <net/addrconf.h>
 #include <net/lwtunnel.h>
 #include <net/netfilter/nf_conntrack.h>
 #include "bypass.h"
@@ -62,7 +64,7 @@ bool tcpseal_bypass_route(const struct sk_buff *skb)
 /**
  * tcpseal_bypass_keep() - keep a forwarded flow out of flowtables
  * @tn: namespace
- * @skb: from an inside device of a link, at POST_ROUTING
+ * @skb: sent on under a link, at POST_ROUTING
  *
  * A flowtable takes a flow when both directions have been seen, so one of its
  * segments has been here before. It leaves alone what has the mark of a NAT
@@ -88,7 +90,10 @@ bool tcpseal_bypass_keep(struct tcpseal_net *tn, const struct sk_buff *skb)
 	return true;
 }
 
-/* Whoever sends to the source of @dir, does a link seal that for him? */
+/*
+ * Whoever sends to the source of @dir, does a link seal that for him? Or for
+ * this host, in whose name he sends?
+ */
 static bool conn_covered(struct tcpseal_net *tn, const struct nf_conn *ct,
 			 enum ip_conntrack_dir dir)
 {
@@ -101,8 +106,10 @@ static bool conn_covered(struct tcpseal_net *tn, const struct nf_conn *ct,
 	};
 
 	link = tcpseal_link_lookup(tn, &a);
-	return link && link->flags & TCPSEAL_LINK_FLAG_FORWARD &&
-	       link->mode != TCPSEAL_MODE_CLEAR;
+	if (!link || link->mode == TCPSEAL_MODE_CLEAR)
+		return false;
+	return link->flags & TCPSEAL_LINK_FLAG_FORWARD ||
+	       tcpseal_is_local(tn->net, NULL, &a);
 }
 
 /* Addresses may be translated: each direction as it leaves for outside. */
@@ -122,19 +129,29 @@ static int conn_bypasses(struct nf_conn *ct, void *data)
 	return ret;
 }
 
-static bool any_forward(struct tcpseal_net *tn)
+/* Flowtables have flows where packets are forwarded only. */
+static bool any_forwarding(struct net *net)
 {
-	struct tcpseal_link *link;
+	const struct inet6_dev *in6;
+	struct in_device *in4;
+	struct net_device *dev;
+	bool ret = false;
 
-	list_for_each_entry(link, &tn->policy->sharers, sharer)
-		if (link->flags & TCPSEAL_LINK_FLAG_FORWARD &&
-		    link->mode != TCPSEAL_MODE_CLEAR)
-			return true;
-	return false;
+	rcu_read_lock();
+	for_each_netdev_rcu(net, dev) {
+		in4 = __in_dev_get_rcu(dev);
+		in6 = __in6_dev_get(dev);
+		ret = (in4 && IN_DEV_FORWARD(in4)) ||
+		      (in6 && READ_ONCE(in6->cnf.forwarding));
+		if (ret)
+			break;
+	}
+	rcu_read_unlock();
+	return ret;
 }
 
 /**
- * tcpseal_bypass_recall() - take flows of forwarding links from flowtables
+ * tcpseal_bypass_recall() - take flows of links from flowtables
  * @tn: namespace; its links changed
  *
  * A flowtable lets go of a flow at once when its conntrack entry dies. The
@@ -148,7 +165,7 @@ void tcpseal_bypass_recall(struct tcpseal_net *tn)
 	struct nf_ct_iter_data iter = { .net = tn->net, .data = tn };
 
 	lockdep_assert_held(&tn->lock);
-	if (!any_forward(tn))
+	if (!any_forwarding(tn->net))
 		return;
 	/* tcpseal does without conntrack where nobody else loads it */
 	iterate = symbol_get(nf_ct_iterate_cleanup_net);

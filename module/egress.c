@@ -17,18 +17,23 @@
 
 /*
  * Which link covers an outgoing segment, and is it for us to seal? From a
- * local socket, or from a device that a forwarding link calls inside. Other
- * transit traffic belongs to others.
+ * local socket; from a device that a forwarding link calls inside; or sent on
+ * in the name of this host (masquerading, answers behind DNAT or IPVS): to the
+ * peer that is one of its segments. Other transit traffic belongs to others.
  */
 static struct tcpseal_link *egress_link(struct tcpseal_net *tn,
 					const struct sk_buff *skb,
 					const struct tcpseal_addrs *a)
 {
 	struct tcpseal_link *link = tcpseal_link_lookup(tn, a);
+	const struct dst_entry *dst = skb_dst(skb);
 
-	if (!link || !skb->skb_iif)
+	if (!link || !skb->skb_iif ||
+	    tcpseal_link_inside(link, skb->skb_iif))
 		return link;
-	return tcpseal_link_inside(link, skb->skb_iif) ? link : NULL;
+	/* the device knows which VRF's addresses count */
+	return tcpseal_is_local(tn->net, dst ? dst->dev : NULL, a) ? link :
+								     NULL;
 }
 
 /* Row "TCP out", column "pair is plain". */
@@ -117,8 +122,8 @@ static struct tcpseal_pair *egress_exact(struct tcpseal_net *tn,
 }
 
 /*
- * From an inside device of @link. Return: false, counted, for a segment of a
- * flow that a flowtable sends on in plain.
+ * Not from a local socket. Return: false, counted, for a segment of a flow
+ * that a flowtable sends on in plain.
  */
 static bool egress_forwarded(struct tcpseal_net *tn,
 			     const struct tcpseal_link *link,

@@ -45,6 +45,9 @@
 #ifndef MSG_ZEROCOPY
 #define MSG_ZEROCOPY		0x4000000
 #endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP		262
+#endif
 #define MAGIC			"tcp_pat1"
 #define BUF			65536
 
@@ -100,12 +103,12 @@ struct flow {
 
 static struct {
 	const char *address, *bind, *port, *result, *status, *pidfile, *file;
-	const char *md5, *peer;
+	const char *md5, *peer, *dev;
 	unsigned int flows, interval, timeout, size, pace, seconds, sndbuf, mss;
 	uint64_t up, down, seed;
 	uint32_t chunk;
 	enum mode mode;
-	bool fastopen, background, reset;
+	bool fastopen, background, reset, mptcp, transparent;
 	int alive;		/* keepalives until it is over */
 } opt = {
 	.port = "5001", .flows = 1, .timeout = 60, .size = 64, .chunk = BUF,
@@ -606,10 +609,16 @@ static int listen_on(int family)
 
 	if (getaddrinfo(opt.bind, opt.port, &hints, &ai))
 		return -1;
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC,
+		    opt.mptcp ? IPPROTO_MPTCP : 0);
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (opt.transparent &&
+	    setsockopt(fd, family == AF_INET6 ? SOL_IPV6 : SOL_IP,
+		       family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT,
+		       &one, sizeof(one)))
+		err(4, "IP_TRANSPARENT");
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (opt.mss)
@@ -763,11 +772,15 @@ static bool connect_flow(struct flow *f)
 
 	if (getaddrinfo(opt.address, opt.port, &hints, &ai))
 		errx(1, "%s port %s: no such address", opt.address, opt.port);
-	f->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	f->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		       opt.mptcp ? IPPROTO_MPTCP : 0);
 	if (f->fd < 0)
 		err(1, "socket");
 	nodelay(f->fd);
 	set_end(f->fd);
+	if (opt.dev && setsockopt(f->fd, SOL_SOCKET, SO_BINDTODEVICE, opt.dev,
+				  strlen(opt.dev)))
+		err(1, "%s", opt.dev);
 	if (opt.bind) {
 		struct addrinfo *local;
 
@@ -959,6 +972,7 @@ static int usage(void)
 	      "       tcp_pat client ADDRESS [OPTIONS]\n"
 	      "       tcp_pat file FILE BYTES [-s SEED]   a file for sendfile and splice\n"
 	      "  -p PORT      5001                  -b ADDRESS  bind\n"
+	      "  -I DEVICE    bind, of a client\n"
 	      "  -n FLOWS     1                     -s SEED\n"
 	      "  -u BYTES     client to server      -d BYTES    server to client\n"
 	      "  -m MODE      write sendfile splice zerocopy urg (of the client)\n"
@@ -971,6 +985,7 @@ static int usage(void)
 	      "  -F           TCP fast open         -R          close by RST\n"
 	      "  -A COUNT     keepalives: after 5 s, one a second, so many\n"
 	      "  -k KEY       TCP-MD5; a server wants -P PEER\n"
+	      "  -X WHAT      mptcp; transparent (a server, for TPROXY)\n"
 	      "  -D           to the background     -q PIDFILE\n"
 	      "  -o FILE      result, JSON          -S FILE     bytes moved so far\n",
 	      stderr);
@@ -995,10 +1010,11 @@ int main(int argc, char **argv)
 	int c;
 
 	optind = 2;
-	while ((c = getopt(argc, argv, "p:b:n:s:u:d:m:f:w:r:i:z:t:T:B:M:FRA:k:P:Dq:o:S:")) >= 0) {
+	while ((c = getopt(argc, argv, "p:b:I:n:s:u:d:m:f:w:r:i:z:t:T:B:M:FRA:k:P:X:Dq:o:S:")) >= 0) {
 		switch (c) {
 		case 'p': opt.port = optarg; break;
 		case 'b': opt.bind = optarg; break;
+		case 'I': opt.dev = optarg; break;
 		case 'n': opt.flows = atoi(optarg); break;
 		case 's': opt.seed = strtoull(optarg, NULL, 0); break;
 		case 'u': opt.up = strtoull(optarg, NULL, 0); break;
@@ -1018,6 +1034,12 @@ int main(int argc, char **argv)
 		case 'A': opt.alive = atoi(optarg); break;
 		case 'k': opt.md5 = optarg; break;
 		case 'P': opt.peer = optarg; break;
+		case 'X':
+			opt.mptcp = !strcmp(optarg, "mptcp");
+			opt.transparent = !strcmp(optarg, "transparent");
+			if (!opt.mptcp && !opt.transparent)
+				return usage();
+			break;
 		case 'D': opt.background = true; break;
 		case 'q': opt.pidfile = optarg; break;
 		case 'o': opt.result = optarg; break;
