@@ -42,8 +42,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -90,16 +88,10 @@ struct timeval ms_timeval(uint64_t ms)
 				 .tv_usec = ms % 1000 * 1000 };
 }
 
-/* Keys neither in core files nor in swap, nor in reach of a debugger */
-static void be_discreet(void)
+static void want_files(void)
 {
-	struct rlimit none = { 0, 0 };
 	struct rlimit files;
 
-	prctl(PR_SET_DUMPABLE, 0);
-	setrlimit(RLIMIT_CORE, &none);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-		log_debug("memory is not locked: %s", strerror(errno));
 	if (!getrlimit(RLIMIT_NOFILE, &files) &&
 	    files.rlim_cur < FILES_WANTED) {
 		files.rlim_cur = files.rlim_max < FILES_WANTED ?
@@ -277,7 +269,11 @@ int main(int argc, char *argv[])
 	if (guard)
 		return guard_only();
 	signal(SIGPIPE, SIG_IGN);
-	be_discreet();
+	want_files();
+	if (memory_discreet()) {
+		log_error("OpenSSL was in use before it could be told to wipe");
+		return EXIT_FAILURE;
+	}
 	if (start(error, sizeof(error))) {
 		log_error("%s", error);
 		stop();

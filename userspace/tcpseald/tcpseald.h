@@ -28,6 +28,12 @@ uint32_t random_u32(void);
 uint64_t jitter(uint64_t value);
 struct timeval ms_timeval(uint64_t ms);
 
+/*
+ * memory.c: secrets neither in core files nor in swap, nor in reach of a debugger,
+ * nor in what OpenSSL has freed; before its first use
+ */
+int memory_discreet(void);
+
 /* log.c */
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
 		 LOG_LEVEL_DEBUG };
