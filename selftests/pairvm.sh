@@ -11,73 +11,6 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-SHARE=${TCPSEAL_SHARE:-/mnt/share}
-
-case ${TCPSEAL_VM:-} in
-a) HERE=A THERE=b ;;
-b) HERE=B THERE=a ;;
-*) HERE='' THERE='' ;;
-esac
-
-# tell WHAT: the other machine may go on
-tell()
-{
-	echo "${2:-}" >"$SHARE/${HERE,,}.$1.new" && mv "$SHARE/${HERE,,}.$1.new" "$SHARE/${HERE,,}.$1"
-}
-
-# await WHAT [SEC]: until the other machine told
-await()
-{
-	slowwait "${2:-30}" test -e "$SHARE/$THERE.$1" && return
-	echo "the other machine never said '$1'"
-	return 1
-}
-
-# meet WHAT: neither goes on alone
-meet()
-{
-	tell "$1" && await "$1" "${2:-30}"
-}
-
-host_on_wire()
-{
-	local ns address4=${HERE}4 address6=${HERE}6
-	setup_ns "$HERE"
-	ns=${!HERE}
-	ip link set wire0 netns "$ns" name w0 &&
-		host_up "$ns" w0 "${!address4}/8" "${!address6}/16"
-}
-
-other_answers()
-{
-	if [ "$HERE" = A ]; then
-		quietly on_a ping -c 1 -W 1 "$B4" && quietly on_a ping -c 1 -W 1 "$B6"
-	else
-		quietly on_b ping -c 1 -W 1 "$A4" && quietly on_b ping -c 1 -W 1 "$A6"
-	fi
-}
-
-# One authority for both, as on two real machines
-certificates()
-{
-	if [ "$HERE" = A ]; then
-		pki_up && mkdir "$SHARE/pki" && cp "$TMP/pki/ca.crt" "$TMP/pki"/b.* "$SHARE/pki/" &&
-			tell pki
-	else
-		await pki && cp -r "$SHARE/pki" "$TMP/pki"
-	fi
-}
-
-required()
-{
-	if [ "$HERE" = A ]; then
-		links_conf A B require | conf_for A
-	else
-		links_conf B A require | conf_for B
-	fi
-	daemon_start "$HERE" && meet daemon
-}
-
 # The machine with the clients
 machine_a()
 {
@@ -127,9 +60,7 @@ nothing_else()
 }
 
 begin
-if [ -z "$HERE" ] || [ ! -d "$SHARE" ] || [ ! -d /sys/class/net/wire0 ]; then
-	ktap_skip_all "wants two machines: scripts/vm pair"
-fi
+need_pair
 ktap_print_msg "machine ${HERE,,}: $(uname -r), $(openssl version)"
 load_module
 must host_on_wire
