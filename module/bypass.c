@@ -5,9 +5,11 @@
  * A flowtable takes established flows from device to device and shows them to
  * no hook but its own. The route of a lightweight tunnel may take a packet
  * away between LOCAL_OUT and POST_ROUTING. And what was opened for this host
- * may be sent on by others (IPVS direct routing, nft dup).
+ * may be sent on by others (IPVS direct routing and tunnelling, nft dup).
  */
 #include <linux/inetdevice.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/module.h>
 #include <net/addrconf.h>
 #include <net/lwtunnel.h>
@@ -42,6 +44,61 @@ bool tcpseal_bypass_opened(struct tcpseal_net *tn, const struct sk_buff *skb,
 		return !tcpseal_link_inside(link, out->ifindex) &&
 		       !tcpseal_link_inside(link, skb->skb_iif);
 	return tcpseal_is_local(tn->net, NULL, &a);
+}
+
+/* Addresses of TCP in IPIP as if it came in; false for all else. */
+static bool wrapped_addrs(const struct sk_buff *skb,
+			  const struct tcpseal_seg *seg,
+			  struct tcpseal_addrs *a)
+{
+	unsigned int off = seg->family == AF_INET ? ip_hdrlen(skb) :
+						    seg->thoff;
+	const struct ipv6hdr *ip6h;
+	const struct iphdr *iph;
+	struct ipv6hdr _ip6h;
+	struct iphdr _iph;
+
+	memset(a, 0, sizeof(*a));
+	if (seg->proto == IPPROTO_IPIP) {
+		iph = skb_header_pointer(skb, off, sizeof(_iph), &_iph);
+		if (!iph || iph->protocol != IPPROTO_TCP)
+			return false;
+		a->family = AF_INET;
+		a->local.ip = iph->daddr;
+		a->remote.ip = iph->saddr;
+		return true;
+	}
+	ip6h = skb_header_pointer(skb, off, sizeof(_ip6h), &_ip6h);
+	if (!ip6h || ip6h->nexthdr != NEXTHDR_TCP)
+		return false;
+	a->family = AF_INET6;
+	a->local.in6 = ip6h->daddr;
+	a->remote.in6 = ip6h->saddr;
+	return true;
+}
+
+/**
+ * tcpseal_bypass_wrapped() - the same for an opened segment inside IPIP
+ * @tn: namespace
+ * @skb: not TCP, at POST_ROUTING, not from a local socket
+ * @seg: its shape
+ *
+ * IPVS tunnels what is for an address of this host to another one.
+ *
+ * Context: RCU. Return: true under a link that requires sealing.
+ */
+bool tcpseal_bypass_wrapped(struct tcpseal_net *tn, const struct sk_buff *skb,
+			    const struct tcpseal_seg *seg)
+{
+	struct tcpseal_link *link;
+	struct tcpseal_addrs a;
+
+	if ((seg->proto != IPPROTO_IPIP && seg->proto != IPPROTO_IPV6) ||
+	    !wrapped_addrs(skb, seg, &a))
+		return false;
+	link = tcpseal_link_lookup(tn, &a);
+	return link && link->mode == TCPSEAL_MODE_REQUIRE &&
+	       tcpseal_is_local(tn->net, NULL, &a);
 }
 
 /**

@@ -13,6 +13,9 @@ void tcpseal_bypass_exit(struct tcpseal_net *tn);
 bool tcpseal_bypass_opened(struct tcpseal_net *tn, const struct sk_buff *skb,
 			   const struct tcpseal_seg *seg,
 			   const struct net_device *out);
+/* Would an opened segment leave inside IPIP? RCU. */
+bool tcpseal_bypass_wrapped(struct tcpseal_net *tn, const struct sk_buff *skb,
+			    const struct tcpseal_seg *seg);
 /* Does the route of a local segment lead past POST_ROUTING? */
 bool tcpseal_bypass_route(const struct sk_buff *skb);
 /* Keep a forwarded flow out of flowtables. false: it is in one. BH off, RCU. */

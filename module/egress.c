@@ -283,6 +283,9 @@ static struct tcpseal_pair *egress_begin(struct tcpseal_net *tn,
 			*verdict = egress_nontcp(tn, skb, seg, a);
 		return NULL;
 	case TCPSEAL_IS_OTHER:
+		if (skb->skb_iif &&
+		    unlikely(tcpseal_bypass_wrapped(tn, skb, seg)))
+			goto err_bypass;
 		*verdict = egress_nontcp(tn, skb, seg, a);
 		return NULL;
 	case TCPSEAL_IS_TCP:
@@ -292,18 +295,20 @@ static struct tcpseal_pair *egress_begin(struct tcpseal_net *tn,
 		return NULL;
 	}
 	if (skb->skb_iif &&
-	    unlikely(tcpseal_bypass_opened(tn, skb, seg, state->out))) {
-		tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_BYPASS,
-			     tcpseal_segs(skb));
-		*verdict = TCPSEAL_DROP;
-		return NULL;
-	}
+	    unlikely(tcpseal_bypass_opened(tn, skb, seg, state->out)))
+		goto err_bypass;
 	pair = egress_pair(tn, skb, seg, a, verdict);
 	if (pair && tcpseal_pair_demand(pair) == TCPSEAL_MAY_PLAIN) {
 		*verdict = egress_plain(tn, pair, skb, seg);
 		return NULL;
 	}
 	return pair;
+
+err_bypass:
+	tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_BYPASS,
+		     tcpseal_segs(skb));
+	*verdict = TCPSEAL_DROP;
+	return NULL;
 }
 
 /**

@@ -136,18 +136,56 @@ virtual_server()
 	must on_b ipvsadm -C
 
 	# the real server has the address, too, and would answer by itself
-	must on_b ipvsadm -A -t $B4:5051 -s rr
-	must on_b ipvsadm -a -t $B4:5051 -r $D4:5051 -g
 	must ip -n "$D" addr add $B4/32 dev lo
-	serve "$D" -p 5051
-	tap_start inside "$D" d0 -d in -t $B4
+	must ip -n "$D" addr add $B6/128 dev lo nodad
+	leads_nowhere "direct routing" 5051 -g
+	leads_nowhere "tunnelling" 5052 -i
+}
+
+# leads_nowhere WHAT PORT OPTION: IPVS would send on what was opened, as it is
+leads_nowhere()
+{
+	local f a d
+	for f in 4 6; do
+		a=B$f d=D$f a=${!a} d=${!d}
+		[ $f = 4 ] || a=[$a] d=[$d]
+		must on_b ipvsadm -A -t "$a:$2" -s rr
+		must on_b ipvsadm -a -t "$a:$2" -r "$d:$2" "$3"
+	done
+	# the last that B says of it before it leaves, and the first that D says
+	must seen_by "$B" "hook postrouting priority srcnat" "oif b1"
+	must seen_by "$D" "hook prerouting priority raw" "iif d0"
+	serve "$D" -p "$2"
 	must snap before
-	check "IPVS, direct routing: no connection" refuses pat "$A" $B4 -p 5051 -u 1000 -T 2
-	tap_stop inside
-	check "IPVS, direct routing: what was opened does not leave" tap_is inside tcp_frames 0
-	check "IPVS, direct routing: counted" has_grown B before drop.bypass
+	check "IPVS, $1: no connection, IPv4" refuses pat "$A" $B4 -p "$2" -u 1000 -T 2
+	check "IPVS, $1: no connection, IPv6" refuses pat "$A" $B6 -p "$2" -u 1000 -T 2
+	check "IPVS, $1: it wanted to send on" at_least "$(seen "$B")" 4
+	check "IPVS, $1: what was opened does not leave" is "$(seen "$D")" 0
+	check "IPVS, $1: counted" has_grown B before drop.bypass
 	serve_stop "$D"
+	must on_b nft delete table inet seen
+	must on "$D" nft delete table inet seen
 	must on_b ipvsadm -C
+}
+
+# seen_by NS HOOK WHERE: count TCP there, wrapped or not
+seen_by()
+{
+	on "$1" nft -f - <<-END
+		table inet seen {
+			counter seen { }
+			chain seen {
+				type filter $2
+				$3 meta l4proto { tcp, 4, 41 } counter name seen
+			}
+		}
+	END
+}
+
+seen()
+{
+	on "$1" nft -j list counters table inet seen |
+		jq '[.nftables[].counter? | select(. != null) | .packets] | add'
 }
 
 # Two cables, bonded on both ends; a VLAN on the bond; tunnels on the VLAN. Links for
