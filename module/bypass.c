@@ -14,6 +14,7 @@
 #include <net/addrconf.h>
 #include <net/lwtunnel.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_flow_table.h>
 #include "bypass.h"
 #include "stats.h"
 
@@ -186,6 +187,21 @@ static int conn_bypasses(struct nf_conn *ct, void *data)
 	return ret;
 }
 
+/*
+ * Nobody has them where their module is not there. One that comes later finds
+ * the conntrack entries marked.
+ */
+static bool any_flowtable(void)
+{
+#if IS_ENABLED(CONFIG_NF_FLOW_TABLE)
+	if (symbol_get(nf_flow_table_init)) {
+		symbol_put(nf_flow_table_init);
+		return true;
+	}
+#endif
+	return false;
+}
+
 /* Flowtables have flows where packets are forwarded only. */
 static bool any_forwarding(struct net *net)
 {
@@ -222,7 +238,8 @@ void tcpseal_bypass_recall(struct tcpseal_net *tn)
 	struct nf_ct_iter_data iter = { .net = tn->net, .data = tn };
 
 	lockdep_assert_held(&tn->lock);
-	if (!any_forwarding(tn->net))
+	/* Each change of links asks; all of conntrack may be long */
+	if (!any_flowtable() || !any_forwarding(tn->net))
 		return;
 	/* tcpseal does without conntrack where nobody else loads it */
 	iterate = symbol_get(nf_ct_iterate_cleanup_net);
