@@ -21,13 +21,13 @@ forgotten()
 
 both_sticky()
 {
-	sticky A $B4 && sticky B $A4 && sticky A $B6 && sticky B $A6
+	sticky A "$B4" && sticky B "$A4" && sticky A "$B6" && sticky B "$A6"
 }
 
 # talked: connections until both have opened records of the other one
 talked()
 {
-	pat "$A" $B4 -u 1000 -T 5 && pat "$A" $B6 -u 1000 -T 5 && both_sticky
+	pat "$A" "$B4" -u 1000 -T 5 && pat "$A" "$B6" -u 1000 -T 5 && both_sticky
 }
 
 # leaves STATUS JQ [WORDS...]: what B's "tcpseal leave" answers

@@ -39,10 +39,11 @@ static void *get_other(void *old, size_t size, const char *file, int line)
 	if (size && size <= had)
 		return old;
 	new = size ? malloc(size) : NULL;
-	if (new && had)
+	if (size && !new)
+		return NULL;
+	if (old && new)
 		memcpy(new, old, had);
-	if (new || !size)
-		put(old, file, line);
+	put(old, file, line);
 	return new;
 }
 
