@@ -7,6 +7,7 @@
 #include <linux/netfilter.h>
 #include <net/addrconf.h>
 #include <net/route.h>
+#include "audit.h"
 #include "bypass.h"
 #include "ctrl.h"
 #include "hold.h"
@@ -49,6 +50,7 @@ static enum tcpseal_verdict egress_plain(struct tcpseal_net *tn,
 	atomic64_add(seg->payload, &pair->plain_out_bytes);
 	tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT, segs);
 	tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT_BYTES, seg->payload);
+	tcpseal_audit(tn, link, skb, seg, true);
 	if (link && link->mode >= TCPSEAL_MODE_AUDIT &&
 	    !rcu_access_pointer(pair->tx))
 		tcpseal_pair_acquire(pair, TCPSEAL_ACQUIRE_WHY_TRAFFIC);
@@ -169,6 +171,9 @@ static struct tcpseal_pair *egress_pair(struct tcpseal_net *tn,
 			      tcpseal_segs(skb));
 		tcpseal_count(tn, link, TCPSEAL_T_PLAIN_OUT_BYTES,
 			      seg->payload);
+		/* Of fragments there are no ports */
+		if (seg->hlen)
+			tcpseal_audit(tn, link, skb, seg, true);
 		return NULL;
 	}
 	tcpseal_drop(tn, NULL, NULL, a, skb, TCPSEAL_DROP_NO_PAIR,

@@ -3,6 +3,7 @@
  * The life of a segment on its way in: is it sealed, by which SA, open it; or
  * is it plain, and may it be? The mirror of egress.c.
  */
+#include "audit.h"
 #include "ctrl.h"
 #include "mtu.h"
 #include "sa.h"
@@ -55,6 +56,7 @@ static enum tcpseal_verdict ingress_accept(struct tcpseal_net *tn,
 
 	tcpseal_count(tn, w->link, TCPSEAL_T_PLAIN_IN, segs);
 	tcpseal_count(tn, w->link, TCPSEAL_T_PLAIN_IN_BYTES, seg->payload);
+	tcpseal_audit(tn, w->link, skb, seg, false);
 	if (w->pair) {
 		atomic64_add(segs, &w->pair->plain_in);
 		atomic64_add(seg->payload, &w->pair->plain_in_bytes);

@@ -4,6 +4,7 @@
  * under tn->lock.
  */
 #include "abort.h"
+#include "audit.h"
 #include "bypass.h"
 #include "link.h"
 #include "netlink.h"
@@ -218,6 +219,11 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 		err = tcpseal_link_check_crossing(tn, link, extack);
 	if (err)
 		return err;
+	if (link->mode == TCPSEAL_MODE_AUDIT ||
+	    link->mode == TCPSEAL_MODE_PREFER)
+		err = tcpseal_audit_start(tn, extack);
+	if (err)
+		return err;
 	link->since = ktime_get_real_seconds();
 	old = tcpseal_link_same(tn, link);
 	err = old ? link_change(tn, old, link, change, extack) :
@@ -277,6 +283,7 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 		return err;
 	tcpseal_links_remove(tn, link);
 	relink_pairs(tn, &c);
+	tcpseal_audit_forget(tn, link->id);
 	tcpseal_notify_link(tn, link, true);
 	tcpseal_link_free_later(link);
 	return 0;
@@ -313,6 +320,7 @@ int tcpseal_link_flush(struct tcpseal_net *tn, u32 change,
 	}
 	relink_pairs(tn, &c);
 	list_for_each_entry_safe(link, next, &links, list) {
+		tcpseal_audit_forget(tn, link->id);
 		tcpseal_notify_link(tn, link, true);
 		tcpseal_link_free_later(link);
 	}

@@ -9,6 +9,7 @@
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netns/generic.h>
 
+#include "audit.h"
 #include "bypass.h"
 #include "ctrl.h"
 #include "hold.h"
@@ -323,6 +324,7 @@ static void __net_exit net_exit_batch(struct list_head *nets)
 		tcpseal_sa_exit(tn);
 		tcpseal_pair_exit(tn);
 		tcpseal_policy_exit(tn);
+		tcpseal_audit_exit(tn);
 		tcpseal_stats_exit(tn);
 	}
 }

@@ -166,8 +166,13 @@ static const struct nla_policy tcpseal_conf_set_nl_policy[TCPSEAL_A_CONF_HOLD_US
 	[TCPSEAL_A_CONF_AEAD_DRIVER] = { .type = NLA_NUL_STRING, .len = 127, },
 };
 
+/* TCPSEAL_CMD_AUDIT_GET - dump */
+static const struct nla_policy tcpseal_audit_get_nl_policy[TCPSEAL_A_TALKER_LINK_ID + 1] = {
+	[TCPSEAL_A_TALKER_LINK_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
 /* Ops table for tcpseal */
-const struct genl_split_ops tcpseal_nl_ops[18] = {
+const struct genl_split_ops tcpseal_nl_ops[20] = {
 	{
 		.cmd		= TCPSEAL_CMD_LINK_NEW,
 		.doit		= tcpseal_nl_link_new_doit,
@@ -284,6 +289,18 @@ const struct genl_split_ops tcpseal_nl_ops[18] = {
 	{
 		.cmd	= TCPSEAL_CMD_CONF_GET,
 		.doit	= tcpseal_nl_conf_get_doit,
+		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= TCPSEAL_CMD_AUDIT_GET,
+		.dumpit		= tcpseal_nl_audit_get_dumpit,
+		.policy		= tcpseal_audit_get_nl_policy,
+		.maxattr	= TCPSEAL_A_TALKER_LINK_ID,
+		.flags		= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd	= TCPSEAL_CMD_AUDIT_FLUSH,
+		.doit	= tcpseal_nl_audit_flush_doit,
 		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 };

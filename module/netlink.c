@@ -5,6 +5,7 @@
  */
 #include <linux/stdarg.h>
 
+#include "audit.h"
 #include "ctrl.h"
 #include "netlink-gen.h"
 #include "nl.h"
@@ -177,7 +178,32 @@ struct stats_values {
 	u64	drop[__TCPSEAL_DROP_MAX];
 	u64	note[__TCPSEAL_NOTE_MAX];
 	u64	counters[TCPSEAL_A_COUNTERS_MAX + 1];
+	bool	audited;
+	struct tcpseal_audit_sum audit;
 };
+
+static int put_audit(struct sk_buff *msg, const struct tcpseal_audit_sum *sum)
+{
+	const u64 other[TCPSEAL_A_COUNTERS_MAX + 1] = {
+		[TCPSEAL_A_COUNTERS_PLAIN_OUT] = sum->other.out,
+		[TCPSEAL_A_COUNTERS_PLAIN_OUT_BYTES] = sum->other.out_bytes,
+		[TCPSEAL_A_COUNTERS_PLAIN_IN] = sum->other.in,
+		[TCPSEAL_A_COUNTERS_PLAIN_IN_BYTES] = sum->other.in_bytes,
+	};
+
+	if (nla_put_u32(msg, TCPSEAL_A_STATS_AUDIT_SECS, sum->secs) ||
+	    nla_put_u32(msg, TCPSEAL_A_STATS_AUDIT_SLOTS, sum->slots) ||
+	    nla_put_u32(msg, TCPSEAL_A_STATS_AUDIT_TALKERS, sum->talkers) ||
+	    tcpseal_nl_put_u64(msg, TCPSEAL_A_STATS_AUDIT_DISPLACED,
+			       sum->displaced) ||
+	    tcpseal_nl_put_counters(msg, TCPSEAL_A_STATS_AUDIT_OTHER, other))
+		return -EMSGSIZE;
+	if (!other[TCPSEAL_A_COUNTERS_PLAIN_OUT] &&
+	    !other[TCPSEAL_A_COUNTERS_PLAIN_IN])
+		return 0;
+	return nla_put_u32(msg, TCPSEAL_A_STATS_AUDIT_OTHER_SECS,
+			   sum->other_secs);
+}
 
 static int put_stats(struct sk_buff *msg, struct tcpseal_net *tn,
 		     struct stats_values *v)
@@ -213,7 +239,9 @@ static int put_stats(struct sk_buff *msg, struct tcpseal_net *tn,
 	    nla_put_u32(msg, TCPSEAL_A_STATS_PROTOCOL, TCPSEAL_RECORD_VERSION))
 		return -EMSGSIZE;
 	port = tcpseal_ctrl_served(tn);
-	return port ? nla_put_u32(msg, TCPSEAL_A_STATS_CTRL_PORT, port) : 0;
+	if (port && nla_put_u32(msg, TCPSEAL_A_STATS_CTRL_PORT, port))
+		return -EMSGSIZE;
+	return v->audited ? put_audit(msg, &v->audit) : 0;
 }
 
 int tcpseal_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
@@ -230,6 +258,9 @@ int tcpseal_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
 		goto free_msg;
 	hdr = genlmsg_put_reply(msg, info, &tcpseal_nl_family, 0,
 				TCPSEAL_CMD_STATS_GET);
+	mutex_lock(&tn->lock);
+	v->audited = tcpseal_audit_read(tn, &v->audit);
+	mutex_unlock(&tn->lock);
 	err = hdr ? put_stats(msg, tn, v) : -EMSGSIZE;
 	if (err)
 		goto free_msg;

@@ -33,6 +33,7 @@ struct tcpseal_pair;
 struct tcpseal_sa;
 struct tcpseal_key;
 struct tcpseal_stats;
+struct tcpseal_audit;
 
 /* What becomes of an skb; hook.c maps it to NF_* in one switch. */
 enum tcpseal_verdict {
@@ -108,6 +109,7 @@ struct tcpseal_net {
 
 	struct tcpseal_conf		conf;
 	struct tcpseal_stats __percpu	*stats;
+	struct tcpseal_audit __rcu	*audit;	/* or NULL; @lock */
 	atomic64_t			tamper_count[__TCPSEAL_DROP_MAX];
 	unsigned long			tamper_next[__TCPSEAL_DROP_MAX];
 	struct tcpseal_ctrl		*ctrl;

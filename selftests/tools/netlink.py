@@ -283,6 +283,7 @@ def requests(spec, listener):
     yield Request(ops["ctrl-new"], fd=listener, port=7325), ["fd", "port"]
     yield Request(ops["ctrl-del"], fd=listener), ["fd"]
     yield Request(ops["conf-set"], hold_secs=3), []
+    yield Request(ops["audit-get"], link_id=1), []
 
 
 def special(spec):
@@ -428,7 +429,8 @@ def permissions(spec, report, listener, unshare):
                 os._exit(0)
         wrong = []
         lists = [Request(spec.operations[n]) for n in
-                 ("link-get", "sa-get", "pair-get", "stats-get", "conf-get")]
+                 ("link-get", "sa-get", "pair-get", "stats-get", "conf-get",
+                  "audit-flush")]
         for request in [r for r, _ in requests(spec, listener)] + lists:
             answer = request.send(kernel)
             if answer.errno != errno.EPERM:
