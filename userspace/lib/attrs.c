@@ -6,7 +6,7 @@
 #include "internal.h"
 
 enum kind {
-	U8, U32, U64, FLAG, ADDR, STR, BYTES, KEY, INSIDE, COUNTERS, DROPS,
+	U8, U16, U32, U64, FLAG, ADDR, STR, BYTES, KEY, INSIDE, COUNTERS, DROPS,
 };
 
 struct attr_field {
@@ -138,6 +138,27 @@ static const struct attr_field stats_fields[] = {
 	F(stats, version, STATS_VERSION, STR),
 	F(stats, protocol, STATS_PROTOCOL, U32),
 	F(stats, ctrl_port, STATS_CTRL_PORT, U32),
+	F(stats, audit_secs, STATS_AUDIT_SECS, U32),
+	F(stats, audit_slots, STATS_AUDIT_SLOTS, U32),
+	F(stats, audit_talkers, STATS_AUDIT_TALKERS, U32),
+	F(stats, audit_displaced, STATS_AUDIT_DISPLACED, U64),
+	F(stats, audit_other, STATS_AUDIT_OTHER, COUNTERS),
+	F(stats, audit_other_secs, STATS_AUDIT_OTHER_SECS, U32),
+};
+
+static const struct attr_field talker_fields[] = {
+	F(talker, link_id, TALKER_LINK_ID, U32),
+	F(talker, local, TALKER_LOCAL, ADDR),
+	F(talker, remote, TALKER_REMOTE, ADDR),
+	F(talker, local_port, TALKER_LOCAL_PORT, U16),
+	F(talker, remote_port, TALKER_REMOTE_PORT, U16),
+	F(talker, plain_out, TALKER_PLAIN_OUT, U64),
+	F(talker, plain_out_bytes, TALKER_PLAIN_OUT_BYTES, U64),
+	F(talker, plain_in, TALKER_PLAIN_IN, U64),
+	F(talker, plain_in_bytes, TALKER_PLAIN_IN_BYTES, U64),
+	F(talker, missed, TALKER_MISSED, U64),
+	F(talker, first_secs, TALKER_FIRST_SECS, U32),
+	F(talker, last_secs, TALKER_LAST_SECS, U32),
 };
 
 static const struct attr_field conf_fields[] = {
@@ -157,6 +178,7 @@ const struct attr_set attr_pair = SET(pair, pair_fields);
 const struct attr_set attr_event = SET(event, event_fields);
 const struct attr_set attr_stats = SET(stats, stats_fields);
 const struct attr_set attr_conf = SET(conf, conf_fields);
+const struct attr_set attr_talker = SET(talker, talker_fields);
 
 static void encode_inside(struct nlmsghdr *nlh, const struct tcpseal_link *link)
 {
@@ -184,6 +206,9 @@ static void encode_one(struct nlmsghdr *nlh, const struct attr_field *f,
 	switch (f->kind) {
 	case U8:
 		mnl_attr_put_u8(nlh, f->attr, *(const uint8_t *)p);
+		break;
+	case U16:
+		mnl_attr_put_u16(nlh, f->attr, *(const uint16_t *)p);
 		break;
 	case U32:
 		mnl_attr_put_u32(nlh, f->attr, *(const uint32_t *)p);
@@ -291,6 +316,7 @@ static bool decode_one(const struct nlattr *attr, const struct attr_field *f,
 
 	switch (f->kind) {
 	case U8:
+	case U16:
 	case U32:
 	case U64:
 		if (len != f->size)

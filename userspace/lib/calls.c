@@ -219,6 +219,37 @@ int tcpseal_stats_get(struct tcpseal *ts, struct tcpseal_stats *stats)
 		       stats_reply, stats);
 }
 
+struct talker_walk {
+	tcpseal_talker_cb cb;
+	void *data;
+};
+
+static int talker_reply(const struct nlmsghdr *nlh, void *data)
+{
+	struct talker_walk *walk = data;
+	struct tcpseal_talker talker = {};
+
+	attr_decode(nlh, &attr_talker, &talker);
+	return walk->cb(&talker, walk->data);
+}
+
+int tcpseal_audit_dump(struct tcpseal *ts, uint32_t link_id,
+		       tcpseal_talker_cb cb, void *data)
+{
+	struct talker_walk walk = { cb, data };
+	struct nlmsghdr *nlh;
+
+	nlh = nl_request(ts, TCPSEAL_CMD_AUDIT_GET, NLM_F_DUMP);
+	if (link_id)
+		mnl_attr_put_u32(nlh, TCPSEAL_A_TALKER_LINK_ID, link_id);
+	return nl_talk(ts, nlh, talker_reply, &walk);
+}
+
+int tcpseal_audit_flush(struct tcpseal *ts)
+{
+	return call(ts, TCPSEAL_CMD_AUDIT_FLUSH, NULL, NULL, 0);
+}
+
 int tcpseal_ctrl_new(struct tcpseal *ts, int fd, uint16_t port)
 {
 	struct nlmsghdr *nlh;

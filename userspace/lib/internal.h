@@ -39,7 +39,7 @@ struct attr_set {
 };
 
 extern const struct attr_set attr_link, attr_sa, attr_pair, attr_event,
-	attr_stats, attr_conf;
+	attr_stats, attr_conf, attr_talker;
 
 void attr_encode(struct nlmsghdr *nlh, const struct attr_set *set,
 		 const void *from, uint64_t only);

@@ -179,6 +179,23 @@ struct tcpseal_stats {
 	char version[32];
 	uint32_t protocol;
 	uint32_t ctrl_port;		/* where a daemon listens */
+	uint32_t audit_secs;		/* talkers are listed since then */
+	uint32_t audit_slots, audit_talkers;
+	uint64_t audit_displaced;
+	struct tcpseal_counters audit_other;
+	uint32_t audit_other_secs;
+};
+
+/** Two hosts and a service that talk plaintext on a link in audit or prefer. */
+struct tcpseal_talker {
+	uint64_t has;			/* TCPSEAL_A_TALKER_... */
+	uint32_t link_id;
+	struct tcpseal_addr local, remote;
+	uint16_t local_port, remote_port;	/* of the service: one of them */
+	uint64_t plain_out, plain_out_bytes;
+	uint64_t plain_in, plain_in_bytes;
+	uint64_t missed;		/* at most so much more, before */
+	uint32_t first_secs, last_secs;	/* ago */
 };
 
 struct tcpseal_conf {
@@ -238,6 +255,8 @@ int tcpseal_fd(const struct tcpseal *ts);
 typedef int (*tcpseal_link_cb)(const struct tcpseal_link *link, void *data);
 typedef int (*tcpseal_sa_cb)(const struct tcpseal_sa *sa, void *data);
 typedef int (*tcpseal_pair_cb)(const struct tcpseal_pair *pair, void *data);
+typedef int (*tcpseal_talker_cb)(const struct tcpseal_talker *talker,
+				 void *data);
 typedef int (*tcpseal_event_cb)(const struct tcpseal_event *ev, void *data);
 
 /** Adds a link, or changes the one with the same two prefixes. */
@@ -268,6 +287,11 @@ int tcpseal_pair_forget(struct tcpseal *ts, const struct tcpseal_pair *pair);
 int tcpseal_pair_rekey(struct tcpseal *ts, const struct tcpseal_pair *pair);
 
 int tcpseal_stats_get(struct tcpseal *ts, struct tcpseal_stats *stats);
+
+/** Who talks plaintext on the link with this id; 0 for all links. */
+int tcpseal_audit_dump(struct tcpseal *ts, uint32_t link_id,
+		       tcpseal_talker_cb cb, void *data);
+int tcpseal_audit_flush(struct tcpseal *ts);
 
 /** port in host byte order. */
 int tcpseal_ctrl_new(struct tcpseal *ts, int fd, uint16_t port);

@@ -30,6 +30,7 @@ static const struct command commands[] = {
 	{ "sa",		sa_main,	"keys in use; keys typed in by hand" },
 	{ "peer",	peer_main,	"hosts talked to, and their state" },
 	{ "leave",	leave_main,	"have peers forget that this host seals" },
+	{ "audit",	audit_main,	"who still talks plaintext" },
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
 	{ "top",	top_main,	"the busiest pairs, again and again" },

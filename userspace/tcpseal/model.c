@@ -69,10 +69,16 @@ static int add_pair(const struct tcpseal_pair *pair, void *data)
 	return list_add(data, pair);
 }
 
-enum dump_of { LINKS, SAS, PAIRS };
+static int add_talker(const struct tcpseal_talker *talker, void *data)
+{
+	return list_add(data, talker);
+}
 
-static int dump(struct tcpseal *ts, enum dump_of what,
-		const struct tcpseal_pair *filter, struct list *list)
+enum dump_of { LINKS, SAS, PAIRS, TALKERS };
+
+/* filter: a pair, or the id of a link; or NULL */
+static int dump(struct tcpseal *ts, enum dump_of what, const void *filter,
+		struct list *list)
 {
 	switch (what) {
 	case LINKS:
@@ -81,13 +87,16 @@ static int dump(struct tcpseal *ts, enum dump_of what,
 		return tcpseal_sa_dump(ts, add_sa, list);
 	case PAIRS:
 		return tcpseal_pair_dump(ts, filter, add_pair, list);
+	case TALKERS:
+		return tcpseal_audit_dump(ts, *(const uint32_t *)filter,
+					  add_talker, list);
 	}
 	return -EINVAL;
 }
 
 /* a dump that something changed meanwhile is asked for again */
 static int dump_whole(struct tcpseal *ts, enum dump_of what, size_t size,
-		      const struct tcpseal_pair *filter, struct list *list)
+		      const void *filter, struct list *list)
 {
 	int tries = DUMP_TRIES;
 	int ret;
@@ -137,6 +146,12 @@ int list_pairs(struct tcpseal *ts, const struct tcpseal_pair *filter,
 	       struct list *list)
 {
 	return dump_whole(ts, PAIRS, sizeof(struct tcpseal_pair), filter,
+			  list);
+}
+
+int list_talkers(struct tcpseal *ts, uint32_t link_id, struct list *list)
+{
+	return dump_whole(ts, TALKERS, sizeof(struct tcpseal_talker), &link_id,
 			  list);
 }
 
@@ -450,6 +465,25 @@ json_t *peer_json(const struct tcpseal_pair *pair, const struct list *sas)
 	return o;
 }
 
+json_t *talker_json(const struct tcpseal_talker *p)
+{
+	json_t *o = json_object();
+
+	NUM(TALKER, LINK_ID, link_id);
+	ADDR(TALKER, LOCAL, local);
+	ADDR(TALKER, REMOTE, remote);
+	NUM(TALKER, LOCAL_PORT, local_port);
+	NUM(TALKER, REMOTE_PORT, remote_port);
+	NUM(TALKER, PLAIN_OUT, plain_out);
+	NUM(TALKER, PLAIN_OUT_BYTES, plain_out_bytes);
+	NUM(TALKER, PLAIN_IN, plain_in);
+	NUM(TALKER, PLAIN_IN_BYTES, plain_in_bytes);
+	NUM(TALKER, MISSED, missed);
+	NUM(TALKER, FIRST_SECS, first_secs);
+	NUM(TALKER, LAST_SECS, last_secs);
+	return o;
+}
+
 /* every reason that this program or the kernel knows, zeros included */
 json_t *stats_json(const struct tcpseal_stats *p)
 {
@@ -476,6 +510,13 @@ json_t *stats_json(const struct tcpseal_stats *p)
 	NUM(STATS, PAIRS, pairs);
 	NUM(STATS, SAS, sas);
 	NUM(STATS, TOMBSTONES, tombstones);
+	NUM(STATS, AUDIT_SECS, audit_secs);
+	NUM(STATS, AUDIT_SLOTS, audit_slots);
+	NUM(STATS, AUDIT_TALKERS, audit_talkers);
+	NUM(STATS, AUDIT_DISPLACED, audit_displaced);
+	if (TCPSEAL_HAS(p, STATS_AUDIT_OTHER))
+		put(o, "audit_other", counters_json(&p->audit_other));
+	NUM(STATS, AUDIT_OTHER_SECS, audit_other_secs);
 	put(o, "total", counters_json(&p->total));
 	put(o, "drop", drop);
 	put(o, "note", note);

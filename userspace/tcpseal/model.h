@@ -26,6 +26,7 @@ int list_pairs(struct tcpseal *ts, const struct tcpseal_pair *filter,
 int list_peers(struct tcpseal *ts, const struct tcpseal_pair *filter,
 	       struct list *pairs, struct list *sas);
 void list_free(struct list *list);
+int list_talkers(struct tcpseal *ts, uint32_t link_id, struct list *list);
 const struct tcpseal_sa *find_sa(const struct list *sas, uint32_t id);
 
 const char *aead_name(uint32_t aead);
@@ -39,7 +40,51 @@ json_t *sa_json(const struct tcpseal_sa *sa);
 json_t *pair_json(const struct tcpseal_pair *pair);
 json_t *peer_json(const struct tcpseal_pair *pair, const struct list *sas);
 json_t *stats_json(const struct tcpseal_stats *stats);
+json_t *talker_json(const struct tcpseal_talker *talker);
 json_t *event_json(const struct tcpseal_event *ev);
+
+/* talker.c: who talks plaintext, and what would become of it */
+enum outlook {
+	OUTLOOK_SEAL,		/* the peer can and would */
+	OUTLOOK_DROP,
+	OUTLOOK_CONTROL,		/* tcpseald's own, which stays as it is */
+};
+
+struct talkers {
+	struct list list;			/* of struct tcpseal_talker */
+	const struct tcpseal_pair **pairs;	/* by addresses */
+	size_t pairs_n;
+	uint32_t ctrl_port;
+	struct processes *processes;
+};
+
+int talkers_take(struct tcpseal *ts, uint32_t link_id,
+		 const struct tcpseal_stats *stats, const struct list *pairs,
+		 struct talkers *talkers);
+void talkers_release(struct talkers *talkers);
+/* why: for OUTLOOK_DROP, in buf */
+enum outlook talker_outlook(const struct talkers *talkers,
+		      const struct tcpseal_talker *talker,
+		      const struct tcpseal_link *link, char *why, size_t size);
+/* the names of those whose sockets they are now, or "-" */
+const char *talker_processes(const struct talkers *talkers,
+			     const struct tcpseal_talker *talker, char *buf,
+			     size_t size);
+/* "10.2.0.5 port 5432 (postgres)" */
+const char *talker_name(const struct talkers *talkers,
+			const struct tcpseal_talker *talker, char *buf,
+			size_t size);
+uint64_t talker_bytes(const struct tcpseal_talker *talker);
+
+/* process.c */
+struct processes;
+
+struct processes *processes_find(const struct tcpseal_talker *talkers,
+				 size_t n);
+/* the i-th of those that have sockets of this one, or NULL */
+const char *process_of(const struct processes *processes, size_t talker,
+		       size_t i);
+void processes_free(struct processes *processes);
 
 /* what several commands render */
 void print_plain(const json_t *stats);

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The processes whose sockets talk, by sock_diag and /proc/PID/fd at the moment
+ * of asking. The kernel module does not keep them: on the way in there is no
+ * socket yet, a user id is no name, and a name would cost every segment. So a
+ * process that has ended is not found any more, and one in another network
+ * namespace (behind a gateway) never was.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <libmnl/libmnl.h>
+
+#include "model.h"
+#include "tcpseal.h"
+
+#define NAMES_MAX	4	/* of one talker */
+#define NAME_LEN	64
+
+/* a socket of a talker */
+struct owned {
+	uint64_t inode;
+	size_t talker;
+};
+
+struct processes {
+	const struct tcpseal_talker *talkers;
+	size_t n;
+	struct owned *owned;
+	size_t owned_n, room;
+	char (*names)[NAMES_MAX][NAME_LEN];
+	/* ports of services, so that most sockets need no further look */
+	bool here[65536], there[65536];
+};
+
+/* IPv4 in an IPv6 socket is IPv4 on the wire */
+static void get_addr(struct tcpseal_addr *to, int family, const uint32_t *from)
+{
+	memset(to, 0, sizeof(*to));
+	to->len = family == AF_INET ? 4 : 16;
+	memcpy(to->b, from, to->len);
+	if (family == AF_INET6 &&
+	    IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)from)) {
+		to->len = 4;
+		memcpy(to->b, from + 3, 4);
+		memset(to->b + 4, 0, sizeof(to->b) - 4);
+	}
+}
+
+static bool talks(const struct tcpseal_talker *t, const struct inet_diag_msg *d,
+		  const struct tcpseal_addr *src,
+		  const struct tcpseal_addr *dst)
+{
+	uint16_t sport = ntohs(d->id.idiag_sport);
+	uint16_t dport = ntohs(d->id.idiag_dport);
+
+	if (d->idiag_state == TCP_LISTEN)
+		return t->local_port == sport &&
+		       (tcpseal_addr_is_zero(src) ||
+			!tcpseal_addr_cmp(src, &t->local));
+	return (t->local_port ? t->local_port == sport :
+				t->remote_port == dport) &&
+	       !tcpseal_addr_cmp(src, &t->local) &&
+	       !tcpseal_addr_cmp(dst, &t->remote);
+}
+
+static void own(struct processes *p, uint64_t inode, size_t talker)
+{
+	if (p->owned_n == p->room) {
+		p->room = p->room ? 2 * p->room : 64;
+		p->owned = reallocarray(p->owned, p->room, sizeof(*p->owned));
+		if (!p->owned)
+			abort();
+	}
+	p->owned[p->owned_n].inode = inode;
+	p->owned[p->owned_n++].talker = talker;
+}
+
+static int see_socket(const struct nlmsghdr *nlh, void *data)
+{
+	const struct inet_diag_msg *d = mnl_nlmsg_get_payload(nlh);
+	struct tcpseal_addr src, dst;
+	struct processes *p = data;
+	size_t i;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*d) || !d->idiag_inode)
+		return MNL_CB_OK;
+	if (!p->here[ntohs(d->id.idiag_sport)] &&
+	    !p->there[ntohs(d->id.idiag_dport)])
+		return MNL_CB_OK;
+	get_addr(&src, d->idiag_family, d->id.idiag_src);
+	get_addr(&dst, d->idiag_family, d->id.idiag_dst);
+	for (i = 0; i < p->n; i++) {
+		if (talks(&p->talkers[i], d, &src, &dst))
+			own(p, d->idiag_inode, i);
+	}
+	return MNL_CB_OK;
+}
+
+static bool see_sockets(struct processes *p, struct mnl_socket *nl, int family)
+{
+	char buf[32 * 1024];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct inet_diag_req_v2 *req;
+	int ret = MNL_CB_OK;
+	ssize_t n;
+
+	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = family;
+	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
+	req->sdiag_family = family;
+	req->sdiag_protocol = IPPROTO_TCP;
+	/* what has no owner any more need not be sent here */
+	req->idiag_states = ~(1U << TCP_TIME_WAIT);
+	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		return false;
+	do {
+		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		ret = mnl_cb_run(buf, n, family, mnl_socket_get_portid(nl),
+				 see_socket, p);
+	} while (ret > MNL_CB_STOP);
+	return ret == MNL_CB_STOP;
+}
+
+static int by_inode(const void *a, const void *b)
+{
+	const struct owned *one = a;
+	const struct owned *other = b;
+
+	return (one->inode > other->inode) - (one->inode < other->inode);
+}
+
+static void add_name(struct processes *p, size_t talker, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NAMES_MAX; i++) {
+		if (!*p->names[talker][i])
+			snprintf(p->names[talker][i], NAME_LEN, "%s", name);
+		if (!strcmp(p->names[talker][i], name))
+			return;
+	}
+}
+
+static bool read_name(const char *pid, char *name, size_t size)
+{
+	char path[300];
+	FILE *file;
+	bool got;
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	got = fgets(name, size, file);
+	fclose(file);
+	if (got)
+		name[strcspn(name, "\n")] = '\0';
+	return got && *name;
+}
+
+static void see_inode(struct processes *p, uint64_t inode, const char *name)
+{
+	struct owned key = { .inode = inode }, *found;
+
+	found = bsearch(&key, p->owned, p->owned_n, sizeof(key), by_inode);
+	if (!found)
+		return;
+	while (found > p->owned && found[-1].inode == inode)
+		found--;
+	for (; found < p->owned + p->owned_n && found->inode == inode; found++)
+		add_name(p, found->talker, name);
+}
+
+static void see_process(struct processes *p, const char *pid)
+{
+	char path[300], target[64], name[NAME_LEN];
+	struct dirent *entry;
+	uint64_t inode;
+	ssize_t n;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	if (!read_name(pid, name, sizeof(name))) {
+		closedir(dir);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		n = readlinkat(dirfd(dir), entry->d_name, target,
+			       sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1)
+			see_inode(p, inode, name);
+	}
+	closedir(dir);
+}
+
+static void see_processes(struct processes *p)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		if (*entry->d_name >= '1' && *entry->d_name <= '9')
+			see_process(p, entry->d_name);
+	}
+	closedir(dir);
+}
+
+/* @talkers must outlive it. What cannot be found out is just not there. */
+struct processes *processes_find(const struct tcpseal_talker *talkers,
+				 size_t n)
+{
+	struct processes *p = calloc(1, sizeof(*p));
+	struct mnl_socket *nl;
+	size_t i;
+
+	if (!p)
+		abort();
+	p->talkers = talkers;
+	p->n = n;
+	p->names = calloc(n + 1, sizeof(*p->names));
+	if (!p->names)
+		abort();
+	if (!n)
+		return p;
+	for (i = 0; i < n; i++) {
+		if (talkers[i].local_port)
+			p->here[talkers[i].local_port] = true;
+		else
+			p->there[talkers[i].remote_port] = true;
+	}
+	nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!nl)
+		return p;
+	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
+	    see_sockets(p, nl, AF_INET))
+		see_sockets(p, nl, AF_INET6);
+	mnl_socket_close(nl);
+	if (p->owned_n) {
+		qsort(p->owned, p->owned_n, sizeof(*p->owned), by_inode);
+		see_processes(p);
+	}
+	return p;
+}
+
+const char *process_of(const struct processes *p, size_t talker, size_t i)
+{
+	if (i >= NAMES_MAX || !*p->names[talker][i])
+		return NULL;
+	return p->names[talker][i];
+}
+
+void processes_free(struct processes *p)
+{
+	if (!p)
+		return;
+	free(p->owned);
+	free(p->names);
+	free(p);
+}
