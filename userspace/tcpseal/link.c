@@ -17,10 +17,15 @@ static const char usage[] =
 "                        [old-connections keep|reset]\n"
 "                        [--force] [--weaken]\n"
 "       tcpseal link del LOCAL/len REMOTE/len [--force] [--weaken]\n"
+"       tcpseal link promote LOCAL/len REMOTE/len [to MODE] [within TIME]\n"
+"                        [force]\n"
 "       tcpseal link show\n"
 "       tcpseal link flush [--force] [--weaken]\n"
 "\n"
-"MODE := { clear | audit | prefer | require }, audit unless given\n";
+"MODE := { clear | audit | prefer | require }, audit unless given\n"
+"\n"
+"promote: to the next mode, or to MODE. To require only if the link had its\n"
+"mode, and nobody talked plaintext, within TIME (1d), and no pair lacks a key\n";
 
 /* takes --force and --weaken out of the words, returns the flags they mean */
 static uint32_t take_change(int *argc, char **argv)
@@ -347,6 +352,7 @@ int link_main(int argc, char **argv)
 		{ "add", link_add, "add a link, or change it" },
 		{ "del", link_del, "remove a link" },
 		{ "delete", link_del, "the same" },
+		{ "promote", link_promote, "to the next mode, if it may" },
 		{ "show", link_show, "list links" },
 		{ "list", link_show, "the same" },
 		{ "flush", link_flush, "remove every link" },

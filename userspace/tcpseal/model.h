@@ -76,6 +76,24 @@ const char *talker_name(const struct talkers *talkers,
 			size_t size);
 uint64_t talker_bytes(const struct tcpseal_talker *talker);
 
+/* ready.c: what stands between a link and mode "require" */
+#define PROMOTE_SECS	86400	/* so long without plaintext, unless said */
+
+struct state {
+	struct tcpseal_stats stats;
+	const struct list *pairs;
+	struct talkers talkers;
+	uint64_t now;
+};
+
+int state_take(struct tcpseal *ts, const struct list *pairs, struct state *s);
+void state_release(struct state *s);
+json_t *link_obstacles(const struct state *s, const struct tcpseal_link *link,
+		       uint32_t within);
+int64_t link_plain_secs(const struct state *s, const struct tcpseal_link *link);
+int link_sealed_share(const struct tcpseal_link *link);
+int link_promote(int argc, char **argv);
+
 /* process.c */
 struct processes;
 

@@ -16,10 +16,10 @@ static const char usage[] =
 #define SOON_SECS	3600	/* until a key fails closed: say so */
 
 struct snapshot {
-	struct tcpseal_stats stats;
 	struct list links;
 	struct list pairs;
 	struct list sas;
+	struct state state;
 };
 
 /* what the pairs of one link amount to */
@@ -33,19 +33,26 @@ static int take(struct tcpseal *ts, struct snapshot *snap)
 	int ret;
 
 	memset(snap, 0, sizeof(*snap));
-	if (tcpseal_stats_get(ts, &snap->stats))
-		return kernel_refused(ts);
 	ret = list_links(ts, &snap->links);
 	if (ret)
 		return ret;
 	ret = list_peers(ts, NULL, &snap->pairs, &snap->sas);
-	if (ret)
+	if (ret) {
 		list_free(&snap->links);
+		return ret;
+	}
+	ret = state_take(ts, &snap->pairs, &snap->state);
+	if (!ret)
+		return 0;
+	list_free(&snap->sas);
+	list_free(&snap->pairs);
+	list_free(&snap->links);
 	return ret;
 }
 
 static void release(struct snapshot *snap)
 {
+	state_release(&snap->state);
 	list_free(&snap->sas);
 	list_free(&snap->pairs);
 	list_free(&snap->links);
@@ -221,9 +228,12 @@ static json_t *warnings(const struct snapshot *snap, const struct tally *tally)
 
 /* ---------------------------------------------------------- printing */
 
-static json_t *status_link(const struct tcpseal_link *link,
+static json_t *status_link(const struct snapshot *snap,
+			   const struct tcpseal_link *link,
 			   const struct tally *tally)
 {
+	int64_t plain = link_plain_secs(&snap->state, link);
+	int share = link_sealed_share(link);
 	json_t *o = link_json(link);
 	json_t *pairs = json_object();
 	uint32_t state;
@@ -233,6 +243,13 @@ static json_t *status_link(const struct tcpseal_link *link,
 		json_object_set_new(pairs, tcpseal_pair_state_name(state),
 				    json_integer(tally->state[state]));
 	json_object_set_new(o, "pairs", pairs);
+	if (share >= 0)
+		json_object_set_new(o, "sealed_share",
+				    json_real(share / 1000.0));
+	if (plain >= 0)
+		json_object_set_new(o, "plain_secs", json_integer(plain));
+	json_object_set_new(o, "obstacles",
+			    link_obstacles(&snap->state, link, PROMOTE_SECS));
 	return o;
 }
 
@@ -252,11 +269,11 @@ static void print_json(const struct snapshot *snap, const struct tally *tally)
 	size_t i;
 
 	json_open(NULL, '{');
-	json_put("module", module_json(&snap->stats));
+	json_put("module", module_json(&snap->state.stats));
 	json_put("warnings", warnings(snap, tally));
 	json_open("links", '[');
 	for (i = 0; i < snap->links.n; i++, link++)
-		json_put(NULL, status_link(link,
+		json_put(NULL, status_link(snap, link,
 					   tally_of(snap, tally, link->id)));
 	json_close();
 	json_open("peers", '[');
@@ -279,15 +296,81 @@ static void print_warnings(const struct snapshot *snap,
 	json_decref(list);
 }
 
+/* The answer: each link, how much of it is sealed, and what is in the way */
+static void print_matrix_row(const struct snapshot *snap,
+			     const struct tcpseal_link *link, const int *width)
+{
+	json_t *list = link_obstacles(&snap->state, link, PROMOTE_SECS);
+	char local[TCPSEAL_PREFIX_STRLEN], remote[TCPSEAL_PREFIX_STRLEN];
+	uint64_t now = snap->state.now, bytes;
+	int64_t last = link_plain_secs(&snap->state, link);
+	int share = link_sealed_share(link);
+	char sealed[16] = "-", plain[32] = "-", ago[32] = "-", since[32];
+	json_t *text;
+	size_t i;
+
+	if (share >= 0)
+		snprintf(sealed, sizeof(sealed), "%d.%d %%", share / 10,
+			 share % 10);
+	bytes = link->stats.plain_out_bytes + link->stats.plain_in_bytes;
+	if (bytes || link->stats.plain_out || link->stats.plain_in)
+		fmt_bytes(plain, sizeof(plain), bytes);
+	if (last >= 0)
+		fmt_age(ago, sizeof(ago), last);
+	fmt_age(since, sizeof(since), now > link->since ? now - link->since : 0);
+	printf("%-*s  %-*s  %-7s  %11s  %7s  %11s  %11s  ", width[0],
+	       tcpseal_prefix_format(&link->local, local, sizeof(local)),
+	       width[1],
+	       tcpseal_prefix_format(&link->remote, remote, sizeof(remote)),
+	       tcpseal_mode_name(link->mode), since, sealed, plain, ago);
+	if (!json_array_size(list))
+		printf("%s%s%s", paint("good"),
+		       link->mode == TCPSEAL_MODE_REQUIRE ? "-" :
+		       "nothing that is known", paint(""));
+	json_array_foreach(list, i, text)
+		printf("%s%s%s%s", i ? "; " : "", paint("bad"),
+		       json_string_value(text), paint(""));
+	putchar('\n');
+	json_decref(list);
+}
+
+static void print_matrix(const struct snapshot *snap)
+{
+	const struct tcpseal_link *link = snap->links.items;
+	char text[TCPSEAL_PREFIX_STRLEN];
+	int width[2] = { 5, 6 }, len;
+	size_t i;
+
+	for (i = 0; i < snap->links.n; i++) {
+		tcpseal_prefix_format(&link[i].local, text, sizeof(text));
+		len = strlen(text);
+		if (len > width[0])
+			width[0] = len;
+		tcpseal_prefix_format(&link[i].remote, text, sizeof(text));
+		len = strlen(text);
+		if (len > width[1])
+			width[1] = len;
+	}
+	printf("%s%-*s  %-*s  %-7s  %11s  %7s  %11s  %11s  %s%s\n",
+	       paint("head"), width[0], "LOCAL", width[1], "REMOTE", "MODE",
+	       "FOR", "SEALED", "PLAINTEXT", "LAST, AGO",
+	       "IN THE WAY OF REQUIRE", paint(""));
+	for (i = 0; i < snap->links.n; i++, link++)
+		print_matrix_row(snap, link, width);
+	putchar('\n');
+}
+
 static void print_text(const struct snapshot *snap, const struct tally *tally)
 {
-	const struct tcpseal_stats *stats = &snap->stats;
+	const struct tcpseal_stats *stats = &snap->state.stats;
 	const struct tcpseal_link *link = snap->links.items;
 	const struct tcpseal_pair *pair = snap->pairs.items;
 	const struct tally *t;
 	json_t *o;
 	size_t i;
 
+	if (snap->links.n)
+		print_matrix(snap);
 	printf("tcpseal %s, protocol %" PRIu32 ": %" PRIu32 " links, %" PRIu32
 	       " pairs, %" PRIu32 " SAs, %" PRIu32 " tombstones\n",
 	       stats->version, stats->protocol, stats->links, stats->pairs,
