@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{ "peer",	peer_main,	"hosts talked to, and their state" },
 	{ "leave",	leave_main,	"have peers forget that this host seals" },
 	{ "audit",	audit_main,	"who still talks plaintext" },
+	{ "plan",	plan_main,	"what a new configuration would change" },
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
 	{ "top",	top_main,	"the busiest pairs, again and again" },

@@ -77,15 +77,13 @@ char *fmt_count(char *buf, size_t len, uint64_t n);
 
 const char *paint(const char *what);	/* "bad", "good", "head", "" */
 
-/*
- * link.c sa.c peer.c leave.c audit.c status.c why.c top.c stats.c conf.c monitor.c ca.c
- * cert.c verify.c
- */
+/* The commands: link.c, sa.c and so on */
 int link_main(int argc, char **argv);
 int sa_main(int argc, char **argv);
 int peer_main(int argc, char **argv);
 int leave_main(int argc, char **argv);
 int audit_main(int argc, char **argv);
+int plan_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int why_main(int argc, char **argv);
 int top_main(int argc, char **argv);
