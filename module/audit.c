@@ -158,7 +158,7 @@ static struct slot *slot_unused(struct tcpseal_audit *audit)
 		slot = &audit->slots[audit->nr_used++];
 	}
 	if (slot)
-		audit->nr_talkers++;
+		WRITE_ONCE(audit->nr_talkers, audit->nr_talkers + 1);
 	return slot;
 }
 
@@ -167,12 +167,18 @@ static struct slot *slot_least(struct tcpseal_audit *audit)
 {
 	unsigned int at = get_random_u32(), i;
 	struct slot *slot, *least = NULL;
+	u64 weight, lightest = U64_MAX;
 
 	for (i = 0; i < CANDIDATES; i++) {
 		slot = &audit->slots[(at + i) % SLOTS];
-		if (READ_ONCE(slot->bucket) &&
-		    (!least || slot_weight(slot) < slot_weight(least)))
-			least = slot;
+		if (!READ_ONCE(slot->bucket))
+			continue;
+		/* others count meanwhile: nearly right will do */
+		weight = data_race(slot_weight(slot));
+		if (least && weight >= lightest)
+			continue;
+		least = slot;
+		lightest = weight;
 	}
 	return least;
 }
@@ -387,7 +393,8 @@ void tcpseal_audit_forget(struct tcpseal_net *tn, u32 link_id)
 	struct slot *slot;
 	unsigned int i;
 
-	if (!audit)
+	/* Ten thousand links may go at once */
+	if (!audit || !READ_ONCE(audit->nr_talkers))
 		return;
 	for (i = 0; i < BUCKETS; i++) {
 		bucket = &audit->buckets[i];
@@ -399,7 +406,7 @@ void tcpseal_audit_forget(struct tcpseal_net *tn, u32 link_id)
 			WRITE_ONCE(slot->bucket, NULL);
 			spin_lock(&audit->lock);
 			hlist_add_head(&slot->node, &audit->free);
-			audit->nr_talkers--;
+			WRITE_ONCE(audit->nr_talkers, audit->nr_talkers - 1);
 			spin_unlock(&audit->lock);
 		}
 		spin_unlock_bh(&bucket->lock);
