@@ -17,7 +17,9 @@
 . "${0%/*}/lib.sh"
 
 : "${FUZZ_PACKETS:=20000}" "${FUZZ_SEED:=$SRANDOM}"
+# shellcheck disable=SC2034	# by their names
 HOSTILE4=10.1.4.7 OTHER4=10.1.4.8 NET_H4=10.1.4.0/24
+# shellcheck disable=SC2034
 HOSTILE6=fd00:1:4::7 OTHER6=fd00:1:4::8 NET_H6=fd00:1:4::/64
 OPENS=0
 
@@ -75,6 +77,25 @@ keys_of_b()
 		"\(.id) \(.dir) \(.spi) \(.generation) \(.state)"' | sort
 }
 
+# What is opened must be something that IP can say
+watch_sizes()
+{
+	on_b nft -f - <<-END
+		table inet fuzz {
+			counter long { }
+			chain opened {
+				type filter hook prerouting priority raw
+				meta l4proto tcp meta length > 65535 counter name long
+			}
+		}
+	END
+}
+
+too_long()
+{
+	on_b nft -j list counter inet fuzz long | jq '.nftables[] | .counter.packets // empty'
+}
+
 # the queue between the hops has no end of its own: what it drops would be missed
 lost_between()
 {
@@ -122,12 +143,16 @@ attack()
 	ktap_print_msg "$(growth B before | tr '\n' ' ')"
 	unopened plain_now
 	check "IPv$f: nothing but that came to TCP" is "$plain_now" "$plain"
+	check "IPv$f: no opened segment is longer than IP can say" is "$(too_long)" 0
 	check "IPv$f: the keys are the same" is "$(keys_of_b)" "$keys"
 }
 
-begin
+begin nft
 load_module
 topo_up
+# bursts longer than that come, too: BIG TCP
+must ip -n "$R" link set rb gso_max_size 200000 gso_ipv4_max_size 200000
+must watch_sizes
 ktap_print_msg "FUZZ_SEED=$FUZZ_SEED FUZZ_PACKETS=$FUZZ_PACKETS"
 serve "$B"
 negotiated require

@@ -8,8 +8,11 @@
 
 #include "wire.h"
 
+/* More than IP can say: BIG TCP */
+#define PACKET_MAX	(160 * 1024)
+
 struct packet {
-	uint8_t data[65536];
+	uint8_t data[PACKET_MAX];
 	unsigned int ip_len, th_len, len;	/* ip_len: all IP headers */
 	int family;
 };

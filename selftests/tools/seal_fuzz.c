@@ -169,7 +169,7 @@ static void follow(void)
 		struct base *b = &bases[next_base];
 		uint8_t *keep = b->f.data;
 
-		if (!wanted(&f) || f.len > sizeof(m.p.data))
+		if (!wanted(&f) || f.len > IP_MAX)
 			continue;
 		if (!keep)
 			keep = malloc(FRAME_MAX);
@@ -417,6 +417,18 @@ static void plain(void)
  * Changes of the IP headers
  */
 
+static void ip4_checksum(uint8_t *ip)
+{
+	uint32_t sum = 0;
+	unsigned int i;
+
+	put16(ip + 10, 0);
+	for (i = 0; i < 20; i += 2)
+		sum += ip[i] << 8 | ip[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	put16(ip + 10, ~((sum & 0xffff) + (sum >> 16)));
+}
+
 static void ip_field(void)
 {
 	uint8_t *ip = m.p.data;
@@ -457,16 +469,8 @@ static void ip_field(void)
 			return;
 		}
 		/* its checksum is right again, if there is a header at all */
-		if ((ip[0] & 15) == 5) {
-			uint32_t sum = 0;
-			unsigned int i;
-
-			put16(ip + 10, 0);
-			for (i = 0; i < 20; i += 2)
-				sum += ip[i] << 8 | ip[i + 1];
-			sum = (sum & 0xffff) + (sum >> 16);
-			put16(ip + 10, ~((sum & 0xffff) + (sum >> 16)));
-		}
+		if ((ip[0] & 15) == 5)
+			ip4_checksum(ip);
 		return;
 	}
 	switch (rnd(5)) {
@@ -644,6 +648,10 @@ static void merged(unsigned int size)
 	if (one_in(8))
 		m.vnet.hdr_len = ETH_HLEN + rnd(l4);
 	frame_finish(m.p.data, start, l4, IPPROTO_TCP);
+	if (m.p.len > IP_MAX) {
+		put16(m.p.data + 2, 0);
+		ip4_checksum(m.p.data);
+	}
 	rnd_bytes((uint8_t *)&pseudo, sizeof(pseudo));
 	put16(th + 16, pseudo);
 	m.as_is = true;
@@ -770,16 +778,21 @@ static uint32_t seq_of(void)
 
 enum wrong { RIGHT, TAG, AGAIN, INDEX, LANE, SPI, VERSION, LENGTH, WRONGS };
 
+static unsigned int any_index(void)
+{
+	return 1 + rnd(one_in(2) ? 45 : TCPSEAL_BURST_MAX);
+}
+
 /*
- * Record @i of a segment whose wire sequence number is @seq, @len bytes of
+ * A record for a segment whose wire sequence number is @seq, @len bytes of
  * payload, into @r. Return: is it authentic?
  */
 static bool hostile_record(uint8_t *r, unsigned int lane, uint32_t seq,
-			   unsigned int len, enum wrong wrong)
+			   unsigned int index, unsigned int len,
+			   enum wrong wrong)
 {
 	struct tcpseal_record *hdr = (void *)r;
 	bool rst = packet_th(&m.p)[13] & TH_RST;
-	unsigned int index = rst ? 0 : 1 + rnd(one_in(2) ? 45 : TCPSEAL_BURST_MAX);
 	static uint8_t text[IP_MAX];
 	uint64_t counter;
 
@@ -787,6 +800,8 @@ static bool hostile_record(uint8_t *r, unsigned int lane, uint32_t seq,
 		rnd_bytes(r, len);
 		return false;
 	}
+	if (rst)
+		index = 0;
 	if (wrong == AGAIN && !opened[lane].any)
 		wrong = TAG;
 	if (wrong == AGAIN) {
@@ -828,8 +843,8 @@ static void hostile_segment(void)
 	len = TCPSEAL_OVERHEAD + rnd_len(TCPSEAL_BLOCK, room - TCPSEAL_OVERHEAD);
 	m.p.len += len;
 	m.segs = 1;
-	m.opens = hostile_record(packet_payload(&m.p), rnd(LANES), seq_of(), len,
-				 one_in(4) ? rnd(WRONGS) : RIGHT);
+	m.opens = hostile_record(packet_payload(&m.p), rnd(LANES), seq_of(), any_index(),
+				 len, one_in(4) ? rnd(WRONGS) : RIGHT);
 }
 
 /* Who holds a key speaks for its own address only. */
@@ -841,7 +856,8 @@ static void hostile_address(void)
 	m.p.len += 100;
 	m.segs = 1;
 	memcpy(m.p.data + at, addr_other, family == AF_INET ? 4 : 16);
-	hostile_record(packet_payload(&m.p), rnd(LANES), seq_of(), 100, RIGHT);
+	hostile_record(packet_payload(&m.p), rnd(LANES), seq_of(), any_index(), 100,
+		       RIGHT);
 	memcpy(opened, opened_before, sizeof(opened));
 }
 
@@ -852,13 +868,20 @@ static void hostile_address(void)
 static void hostile_burst(void)
 {
 	unsigned int size, n, i, last, lane = rnd(LANES), odd, opens = 0;
-	bool sealed = true;
+	/* longer than IP can say, as BIG TCP merges them; IPv6 wants an option */
+	bool big = family == AF_INET && one_in(8);
+	/* in sequence, as an honest sender does, so that they become one skb */
+	bool even = big || one_in(2), sealed = true;
 	uint32_t seq;
 
 	hostile_start();
 	size = TCPSEAL_OVERHEAD + rnd_len(TCPSEAL_BLOCK, one_in(4) ? 9000 : 1500);
 	n = 2 + rnd(45);
-	while (m.p.len + n * size > IP_MAX)
+	if (big)
+		n = 1 + PACKET_MAX / 2 / size + rnd(PACKET_MAX / 4 / size);
+	if (n > TCPSEAL_BURST_MAX)
+		n = TCPSEAL_BURST_MAX;
+	while (m.p.len + n * size > (big ? PACKET_MAX : IP_MAX))
 		n--;
 	last = one_in(2) ? size : 1 + rnd(size);
 	seq = seq_of();
@@ -871,6 +894,7 @@ static void hostile_burst(void)
 			sealed = false;
 		opens += hostile_record(packet_payload(&m.p) + i * size, lane,
 					seq + i * size,
+					even ? n - i : any_index(),
 					i + 1 == n ? last : size, wrong);
 	}
 	m.p.len += (n - 1) * size + last;
