@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 400
 #
-# Documentation/quickstart.rst, line by line: the commands are typed into a shell on
-# the host that the prompt names, and must end well and print what the document
-# says. Hosts are namespaces with files of their own; "pki" is the router, and scp
-# goes through sshd. The lines under "Install" have no prompt: make tools_install
-# runs here, what a compiler does is for scripts/vm. No systemd runs here either: a
-# stand-in for systemctl takes what it runs from the unit.
+# Documentation/quickstart.rst, then rollout.rst, line by line: the commands are typed
+# into a shell on the host that the prompt names, and must end well and print what
+# the document says. Hosts are namespaces with files of their own; "pki" is the
+# router, and scp goes through sshd. The lines under "Install" have no prompt: make
+# tools_install runs here, what a compiler does is for scripts/vm. No systemd runs
+# here either: a stand-in for systemctl takes what it runs from the unit.
 
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-DOCUMENTS=quickstart
+DOCUMENTS="quickstart rollout"
 ROOT=$TMP/root
 BIN=$TMP/bin
 UNIT=$ROOT/usr/local/lib/systemd/system/tcpseald.service
@@ -272,7 +272,7 @@ remove_dirs()
 	[ ${#made_dirs[@]} = 0 ] || rmdir "${made_dirs[@]}"
 }
 
-begin make curl tcpdump python3 ssh-keygen ssh scp /usr/sbin/sshd
+begin make curl tcpdump python3 ssh-keygen ssh scp /usr/sbin/sshd nft
 load_module
 network
 install_programs
@@ -283,7 +283,7 @@ done
 must ssh_up
 for document in $DOCUMENTS; do
 	read_document "$document"
-	check "$document.rst has lines to type" at_least ${#lines[@]} 20
+	check "$document.rst has lines to type" at_least ${#lines[@]} 6
 	play "$document" || break
 done
 remove_ns
