@@ -19,8 +19,7 @@ static const char usage[] =
 "What a reload of tcpseald with FILE would do to the links of the kernel. Links\n"
 "that are in the file which tcpseald has now (from, " TCPSEAL_CONF_FILE "\n"
 "unless given) and not in the new one go; those that are in neither stay.\n"
-"Only lines that begin with \"link\" are looked at; \"tcpseald -t -c FILE\" checks\n"
-"all of it.\n";
+"Only lines that begin with \"link\" are looked at.\n";
 
 #define WORDS_MAX	64		/* of a line, as tcpseald has it */
 
