@@ -34,10 +34,12 @@ export PREFIX DESTDIR SBINDIR LIBDIR MANDIR UNITDIR CONFDIR
 
 all: modules tools
 
-# W=, C= and V= of the kernel's build work here, too
+# W=, C= and V= of the kernel's build work here, too. KCFLAGS, because ccflags-y does not
+# reach what modpost writes: nothing depends on where it is built (scripts/reproduce).
 modules:
 ifneq ($(wildcard Kbuild),)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) \
+		KCFLAGS="$(strip $(KCFLAGS) -ffile-prefix-map=$(CURDIR)=.)" modules
 endif
 
 tools:
