@@ -238,20 +238,35 @@ static void put_num(json_t *object, const char *key, uint64_t value)
 	put(object, key, json_integer((json_int_t)value));
 }
 
+static void make_ascii(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+	}
+}
+
+/* what a newer kernel counts has names of its own, and no key may be no UTF-8 */
+static void put_count(json_t *object, const struct tcpseal_drop_count *count)
+{
+	char name[sizeof(count->name)];
+
+	memcpy(name, count->name, sizeof(name));
+	make_ascii(name);
+	put_num(object, name, count->packets);
+}
+
 /* names come from certificates: what is not UTF-8 must not lose the field */
 void put_str(json_t *object, const char *key, const char *value)
 {
 	json_t *string = json_string(value);
-	char *copy, *c;
+	char *copy;
 
 	if (!string) {
 		copy = strdup(value);
 		if (!copy)
 			abort();
-		for (c = copy; *c; c++) {
-			if ((unsigned char)*c >= 0x80)
-				*c = '?';
-		}
+		make_ascii(copy);
 		string = json_string(copy);
 		free(copy);
 	}
@@ -499,9 +514,9 @@ json_t *stats_json(const struct tcpseal_stats *p)
 	TCPSEAL_NOTES(X)
 #undef X
 	for (i = 0; i < p->drop_n; i++)
-		put_num(drop, p->drop[i].name, p->drop[i].packets);
+		put_count(drop, &p->drop[i]);
 	for (i = 0; i < p->note_n; i++)
-		put_num(note, p->note[i].name, p->note[i].packets);
+		put_count(note, &p->note[i]);
 
 	STR(STATS, VERSION, version);
 	NUM(STATS, PROTOCOL, protocol);
