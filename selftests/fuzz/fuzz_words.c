@@ -25,7 +25,8 @@ static bool left_out(const char *line)
 {
 	while (*line == ' ' || *line == '\t' || *line == '\r')
 		line++;
-	return *line == 'c' || strstr(line, "file") || strstr(line, "stdin");
+	return (*line == 'c' && line[1] != 'o') || strstr(line, "file") ||
+	       strstr(line, "stdin");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -82,6 +82,11 @@ seed("words", "sa", "sa add dir in spi 0x1234 local 10.1.0.5 peer 10.2.0.5 key "
      "00" * 32 + " iv " + "11" * 12 + "\nsa del dir in spi 0x1234\nsa flush\nsa show\n")
 seed("words", "conf", "show\n# comment\nmonitor\ntop\nconf set max-pairs 10\n")
 
+seed("manifest", "all", "tcpseal-manifest 1\nmodule 580CD2B768A71C2B7C5A368 " + "ab" * 20 +
+     " 6.12.1\nfile " + "0" * 64 + " /usr/local/sbin/tcpseald\n")
+seed("manifest", "no-path", "tcpseal-manifest 1\nfile " + "0" * 64 + " tcpseald\n")
+seed("manifest", "short", "tcpseal-manifest 1\nmodule 580CD2B768A71C2B7C5A368\n")
+
 seed("sticky", "two", "tcpseal-sticky 1\n"
      "10.1.0.5 10.2.0.5 1767225600 1767225700 b.example\n"
      "fd00:1::5 fd00:2::5 1 18446744073709551615 \n")
