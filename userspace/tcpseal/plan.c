@@ -223,7 +223,7 @@ static void tell(struct plan *p, enum change what,
 	bool refused = said && was == TCPSEAL_MODE_REQUIRE &&
 		       will != TCPSEAL_MODE_REQUIRE &&
 		       !(said->change & TCPSEAL_CHANGE_FLAG_WEAKEN);
-	unsigned int keyed = what == REMOVE ? keyed_pairs(p, old) : 0;
+	unsigned int keyed = old && what == REMOVE ? keyed_pairs(p, old) : 0;
 	json_t *o;
 
 	p->n[what]++;

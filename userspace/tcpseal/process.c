@@ -194,6 +194,7 @@ static void see_process(struct processes *p, const char *pid)
 	uint64_t inode;
 	ssize_t n;
 	DIR *dir;
+	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	dir = opendir(path);
@@ -203,9 +204,9 @@ static void see_process(struct processes *p, const char *pid)
 		closedir(dir);
 		return;
 	}
-	while ((entry = readdir(dir))) {
-		n = readlinkat(dirfd(dir), entry->d_name, target,
-			       sizeof(target) - 1);
+	fd = dirfd(dir);
+	while (fd >= 0 && (entry = readdir(dir))) {
+		n = readlinkat(fd, entry->d_name, target, sizeof(target) - 1);
 		if (n < 0)
 			continue;
 		target[n] = '\0';
