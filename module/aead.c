@@ -175,8 +175,12 @@ TCPSEAL_CRYPTO_DONE(job_callback)
 	if (!atomic_dec_and_test(&job->handoff))
 		return;
 	local_bh_disable();
+	/* the next record is looked at as it would be in the hook */
+	rcu_read_lock();
 	job_post(job, err);
-	if (job_loop(job) != -EINPROGRESS)
+	err = job_loop(job);
+	rcu_read_unlock();
+	if (err != -EINPROGRESS)
 		job_done(job);
 	local_bh_enable();
 }
