@@ -65,7 +65,7 @@ crossing()
 # once; and back
 other_keys()
 {
-	stream live "$A" $B4 -i 5 -z 20000
+	stream live "$A" "$B4" -i 5 -z 20000
 	stream_moves live &&
 		driver_both "" && sa_both 4 && stream_moves live &&
 		driver_both "$1" && sa_both 4 && stream_moves live &&
@@ -79,7 +79,7 @@ load_up()
 	local f address
 	for f in 4 6; do
 		address=B$f
-		stream load$f "$A" "${!address}" -R -n 4 -u 400000000 -d 400000000
+		stream "load$f" "$A" "${!address}" -R -n 4 -u 400000000 -d 400000000
 	done
 	stream_moves load4 && stream_moves load6
 }
@@ -124,7 +124,7 @@ serve_anew()
 
 transfers()
 {
-	serve_anew && pat "$A" $B4 -u 100000 -d 100000 && pat "$A" $B6 -u 100000 -d 100000
+	serve_anew && pat "$A" "$B4" -u 100000 -d 100000 && pat "$A" "$B6" -u 100000 -d 100000
 }
 
 # Namespaces with all that runs in them, and the module behind them
