@@ -188,6 +188,11 @@ for which, enum in enumerate(("LINK", "SA", "PAIR", "STATS", "CONF", "EVENT")):
              datagrams(which, genl(1, b"".join(attr(k, value) for k in kinds)), *end))
     seed("netlink", f"{enum.lower()}-error", datagrams(which, refusal))
     seed("netlink", f"{enum.lower()}-truncated", datagrams(which, genl(1, b"") + truncated))
+# What no kernel says: an error that is no errno
+for value in (-2**31, -4096, 1, 2**31 - 1):
+    body = struct.pack("<i", value) + bytes(16)
+    seed("netlink", f"error-{value}", datagrams(3, nlmsg(ERROR, 0, body)))
+    seed("netlink", f"done-{value}", datagrams(0, nlmsg(DONE, MULTI, body)))
 for cmd in range(1, 32):
     seed("netlink", f"event-{cmd}", datagrams(5, genl(cmd, attr(1, ADDRESS[4]) + attr(2, ADDRESS[16]), 0)))
 group = attr(1, attr(1, b"events\0") + attr(2, struct.pack("<I", 5)))

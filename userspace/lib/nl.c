@@ -14,6 +14,8 @@
 
 /* A kernel that does not answer must not hang its callers */
 #define ANSWER_SECS	10
+/* What the kernel takes for an errno at most */
+#define MAX_ERRNO	4095
 
 int err_set(struct tcpseal_err *err, int word, const char *format, ...)
 {
@@ -32,6 +34,12 @@ int nl_fail(struct tcpseal *ts, int err, const char *text)
 {
 	err_set(&ts->err, -1, "%s", text ? text : strerror(-err));
 	return err;
+}
+
+/* An answer's error as it may be returned: a negative errno, whatever came */
+static int answer_errno(int err)
+{
+	return err < 0 && err >= -MAX_ERRNO ? err : -EBADMSG;
 }
 
 const char *tcpseal_error(const struct tcpseal *ts)
@@ -91,27 +99,28 @@ static void extack(struct tcpseal *ts, const struct nlmsghdr *nlh,
 static int answer_error(struct tcpseal *ts, const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
+	int error;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*err))
 		return nl_fail(ts, -EBADMSG, NULL);
 	if (!err->error)
 		return 0;
-	nl_fail(ts, err->error, NULL);
+	error = nl_fail(ts, answer_errno(err->error), NULL);
 	extack(ts, nlh, err);
-	return err->error;
+	return error;
 }
 
 static int answer_done(struct tcpseal *ts, const struct nlmsghdr *nlh)
 {
 	const int *err = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr;
-	int left;
+	int left, error;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*err) || *err >= 0)
 		return 0;
-	nl_fail(ts, *err, NULL);
+	error = nl_fail(ts, answer_errno(*err), NULL);
 	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
-		return *err;
+		return error;
 	attr = (const void *)(err + 1);
 	left = mnl_nlmsg_get_payload_len(nlh) - sizeof(*err);
 	for (; mnl_attr_ok(attr, left);
@@ -119,7 +128,7 @@ static int answer_done(struct tcpseal *ts, const struct nlmsghdr *nlh)
 		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
 		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
 			err_set(&ts->err, -1, "%s", mnl_attr_get_str(attr));
-	return *err;
+	return error;
 }
 
 /* What the kernel sent; what any other process sent is passed over */
