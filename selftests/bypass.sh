@@ -11,23 +11,6 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-# B forwards established TCP by a flowtable, whatever else is there
-flowtable_up()
-{
-	on_b nft -f - <<-END
-		table inet fast {
-			flowtable f {
-				hook ingress priority 0
-				devices = { b0, b1 }
-			}
-			chain forward {
-				type filter hook forward priority 0
-				meta l4proto tcp flow add @f
-			}
-		}
-	END
-}
-
 # offloaded ADDRESS: has the flowtable a connection to it?
 offloaded()
 {

@@ -127,7 +127,8 @@ check()
 }
 
 # verdicts_of WHO COMMAND...: a program that prints "ok TEXT", "not ok TEXT: WHY" or
-# "skip TEXT: WHY", a line each, and ends with 0, or 1 if anything failed
+# "skip TEXT: WHY", a line each, or "# TEXT" for the reader, and ends with 0, or 1 if
+# anything failed
 verdicts_of()
 {
 	local who=$1 verdict text pid
@@ -140,6 +141,7 @@ verdicts_of()
 		ok) ktap_test_pass "$text" ;;
 		skip) ktap_test_skip "${text%%: *}" "${text#*: }" ;;
 		not) ktap_test_fail "${text#ok }" ;;
+		\#*) ktap_print_msg "${verdict#\#}$text" ;;
 		esac
 	done
 	exec 8<&-
@@ -557,6 +559,23 @@ sa_gateway()
 		seal_a sa add dir in local "${!a}" peer "${!b}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA" &&
 		seal_a sa add dir out local "${!a}" peer "${!b}" spi "$SPI_AB" key "$KEY_AB" iv "$IV_AB" &&
 		seal_b sa add dir out local $any peer "${!a}" spi "$SPI_BA" key "$KEY_BA" iv "$IV_BA"
+}
+
+# B forwards established TCP by a flowtable, whatever else is there
+flowtable_up()
+{
+	on_b nft -f - <<-END
+		table inet fast {
+			flowtable f {
+				hook ingress priority 0
+				devices = { b0, b1 }
+			}
+			chain forward {
+				type filter hook forward priority 0
+				meta l4proto tcp flow add @f
+			}
+		}
+	END
 }
 
 # sealed_gateway [MODE]: B seals for itself and for what is behind it

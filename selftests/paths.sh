@@ -99,17 +99,8 @@ masquerade()
 				oif b0 ip6 saddr $D6 masquerade
 			}
 		}
-		table inet fast {
-			flowtable f {
-				hook ingress priority 0
-				devices = { b0, b1 }
-			}
-			chain forward {
-				type filter hook forward priority 0
-				meta l4proto tcp flow add @f
-			}
-		}
 	END
+	must flowtable_up
 	serve "$A"
 	serve "$D"
 	exact "masquerading for a host behind" "$D" $A4 $A6

@@ -363,6 +363,12 @@ int tcpseal_link_prefixes_parse(int argc, char *const argv[],
 /** The link in the words that tcpseal_link_parse() reads. Returns buf. */
 const char *tcpseal_link_format(const struct tcpseal_link *link, char *buf,
 				size_t size);
+/** Do both stand for the same addresses? */
+bool tcpseal_link_same_prefixes(const struct tcpseal_link *a,
+				const struct tcpseal_link *b);
+/** Do both say the same of them? Ids, counters and what is asked aside. */
+bool tcpseal_link_same(const struct tcpseal_link *a,
+		       const struct tcpseal_link *b);
 /** Decimal number with K, M, G, T behind it (powers of 1024). */
 int tcpseal_size_parse(const char *word, uint64_t *size);
 /** Decimal seconds, or with s, m, h, d behind them. */

@@ -345,3 +345,28 @@ const char *tcpseal_link_format(const struct tcpseal_link *link, char *buf,
 		say(&t, " old-connections reset");
 	return buf;
 }
+
+bool tcpseal_link_same_prefixes(const struct tcpseal_link *a,
+				const struct tcpseal_link *b)
+{
+	return !tcpseal_prefix_cmp(&a->local, &b->local) &&
+	       !tcpseal_prefix_cmp(&a->remote, &b->remote);
+}
+
+static uint32_t aead_of(const struct tcpseal_link *link)
+{
+	return TCPSEAL_HAS(link, LINK_AEAD) ? link->aead :
+					      TCPSEAL_AEAD_AES256_GCM;
+}
+
+bool tcpseal_link_same(const struct tcpseal_link *a,
+		       const struct tcpseal_link *b)
+{
+	return tcpseal_link_same_prefixes(a, b) && a->mode == b->mode &&
+	       a->flags == b->flags && aead_of(a) == aead_of(b) &&
+	       !tcpseal_addr_cmp(&a->via, &b->via) &&
+	       !strcmp(a->identity, b->identity) &&
+	       a->inside_n == b->inside_n &&
+	       !memcmp(a->inside, b->inside,
+		       a->inside_n * sizeof(*a->inside));
+}

@@ -104,9 +104,7 @@ static json_t *processes_json(const struct audit *a,
 
 	for (i = 0; (name = process_of(a->talkers.processes, t - first, i));
 	     i++) {
-		/* a name that is no UTF-8 is still a process */
-		if (json_array_append_new(array, json_string(name)))
-			json_array_append_new(array, json_string("?"));
+		json_array_append_new(array, text_json(name));
 	}
 	return array;
 }
@@ -287,20 +285,6 @@ static void print_text(const struct audit *a, const struct tcpseal_link *only)
 	}
 	if (!shown)
 		printf("no link is in audit or prefer\n");
-}
-
-static const struct tcpseal_link *find_link(const struct list *links,
-					    const struct tcpseal_link *like)
-{
-	const struct tcpseal_link *link = links->items;
-	size_t i;
-
-	for (i = 0; i < links->n; i++, link++) {
-		if (!tcpseal_prefix_cmp(&link->local, &like->local) &&
-		    !tcpseal_prefix_cmp(&link->remote, &like->remote))
-			return link;
-	}
-	return NULL;
 }
 
 static int audit_show(int argc, char **argv)

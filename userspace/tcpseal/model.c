@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <net/if.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,19 @@ const struct tcpseal_sa *find_sa(const struct list *sas, uint32_t id)
 	return bsearch(&key, sas->items, sas->n, sas->size, by_id);
 }
 
+const struct tcpseal_link *find_link(const struct list *links,
+				     const struct tcpseal_link *like)
+{
+	const struct tcpseal_link *link = links->items;
+	size_t i;
+
+	for (i = 0; i < links->n; i++, link++) {
+		if (tcpseal_link_same_prefixes(link, like))
+			return link;
+	}
+	return NULL;
+}
+
 /* -------------------------------------------------------------- JSON */
 
 const char *aead_name(uint32_t aead)
@@ -256,21 +270,38 @@ static void put_count(json_t *object, const struct tcpseal_drop_count *count)
 	put_num(object, name, count->packets);
 }
 
-/* names come from certificates: what is not UTF-8 must not lose the field */
-void put_str(json_t *object, const char *key, const char *value)
+/* names come from certificates: what is not UTF-8 must not be lost */
+json_t *text_json(const char *text)
 {
-	json_t *string = json_string(value);
+	json_t *string = json_string(text);
 	char *copy;
 
-	if (!string) {
-		copy = strdup(value);
-		if (!copy)
-			abort();
-		make_ascii(copy);
-		string = json_string(copy);
-		free(copy);
-	}
-	put(object, key, string);
+	if (string)
+		return string;
+	copy = strdup(text);
+	if (!copy)
+		abort();
+	make_ascii(copy);
+	string = json_string(copy);
+	free(copy);
+	return string;
+}
+
+void put_str(json_t *object, const char *key, const char *value)
+{
+	put(object, key, text_json(value));
+}
+
+void say(json_t *list, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (json_array_append_new(list, text_json(text)))
+		abort();	/* out of memory */
 }
 
 /* a name, not a quantity; as a number it would be rounded by many readers */

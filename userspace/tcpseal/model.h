@@ -28,12 +28,19 @@ int list_peers(struct tcpseal *ts, const struct tcpseal_pair *filter,
 void list_free(struct list *list);
 int list_talkers(struct tcpseal *ts, uint32_t link_id, struct list *list);
 const struct tcpseal_sa *find_sa(const struct list *sas, uint32_t id);
+/* the link of the same two prefixes, or NULL */
+const struct tcpseal_link *find_link(const struct list *links,
+				     const struct tcpseal_link *like);
 
 const char *aead_name(uint32_t aead);
 
 void put(json_t *object, const char *key, json_t *value);
 void put_str(json_t *object, const char *key, const char *value);
 void put_addr(json_t *object, const char *key, const struct tcpseal_addr *addr);
+json_t *text_json(const char *text);
+/* one more sentence in an array of them */
+void say(json_t *list, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 json_t *counters_json(const struct tcpseal_counters *counters);
 json_t *link_json(const struct tcpseal_link *link);
 json_t *sa_json(const struct tcpseal_sa *sa);
@@ -47,7 +54,7 @@ json_t *event_json(const struct tcpseal_event *ev);
 enum outlook {
 	OUTLOOK_SEAL,		/* the peer can and would */
 	OUTLOOK_DROP,
-	OUTLOOK_CONTROL,		/* tcpseald's own, which stays as it is */
+	OUTLOOK_CONTROL,	/* tcpseald's own, which stays as it is */
 };
 
 struct talkers {
@@ -64,8 +71,9 @@ int talkers_take(struct tcpseal *ts, uint32_t link_id,
 void talkers_release(struct talkers *talkers);
 /* why: for OUTLOOK_DROP, in buf */
 enum outlook talker_outlook(const struct talkers *talkers,
-		      const struct tcpseal_talker *talker,
-		      const struct tcpseal_link *link, char *why, size_t size);
+			    const struct tcpseal_talker *talker,
+			    const struct tcpseal_link *link, char *why,
+			    size_t size);
 /* the names of those whose sockets they are now, or "-" */
 const char *talker_processes(const struct talkers *talkers,
 			     const struct tcpseal_talker *talker, char *buf,
@@ -81,7 +89,8 @@ uint64_t talker_bytes(const struct tcpseal_talker *talker);
 
 struct state {
 	struct tcpseal_stats stats;
-	const struct list *pairs;
+	const struct tcpseal_pair **pairs;	/* by link */
+	size_t pairs_n;
 	struct talkers talkers;
 	uint64_t now;
 };

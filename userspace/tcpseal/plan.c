@@ -34,23 +34,24 @@ struct conf {
 	size_t n;
 };
 
-static bool same_prefixes(const struct tcpseal_link *a,
-			  const struct tcpseal_link *b)
+static const struct line *line_of(const struct conf *conf,
+				  const struct tcpseal_link *like)
 {
-	return !tcpseal_prefix_cmp(&a->local, &b->local) &&
-	       !tcpseal_prefix_cmp(&a->remote, &b->remote);
+	size_t i;
+
+	for (i = 0; i < conf->n; i++) {
+		if (tcpseal_link_same_prefixes(&conf->lines[i].link, like))
+			return &conf->lines[i];
+	}
+	return NULL;
 }
 
 static const struct tcpseal_link *in_conf(const struct conf *conf,
 					  const struct tcpseal_link *like)
 {
-	size_t i;
+	const struct line *line = line_of(conf, like);
 
-	for (i = 0; i < conf->n; i++) {
-		if (same_prefixes(&conf->lines[i].link, like))
-			return &conf->lines[i].link;
-	}
-	return NULL;
+	return line ? &line->link : NULL;
 }
 
 static int bad_line(const struct conf *conf, unsigned int number,
@@ -63,13 +64,19 @@ static int add_line(struct conf *conf, unsigned int number, int argc,
 		    char **argv)
 {
 	struct tcpseal_err err = { };
+	const struct line *same;
 	struct tcpseal_link link;
 	struct line *lines;
+	char text[64];
 
 	if (tcpseal_link_parse(argc, argv, &link, &err))
 		return bad_line(conf, number, err.text);
-	if (in_conf(conf, &link))
-		return bad_line(conf, number, "the same link as in an earlier line");
+	same = line_of(conf, &link);
+	if (same) {
+		snprintf(text, sizeof(text), "the same link as in line %u",
+			 same->number);
+		return bad_line(conf, number, text);
+	}
 	lines = reallocarray(conf->lines, conf->n + 1, sizeof(*lines));
 	if (!lines)
 		abort();
@@ -118,24 +125,6 @@ static int read_conf(struct conf *conf, const char *name)
 
 /* ------------------------------------------------------------ changes */
 
-static uint32_t aead_of(const struct tcpseal_link *link)
-{
-	return TCPSEAL_HAS(link, LINK_AEAD) ? link->aead :
-					      TCPSEAL_AEAD_AES256_GCM;
-}
-
-static bool same_link(const struct tcpseal_link *a,
-		      const struct tcpseal_link *b)
-{
-	return a->mode == b->mode && a->flags == b->flags &&
-	       aead_of(a) == aead_of(b) &&
-	       !tcpseal_addr_cmp(&a->via, &b->via) &&
-	       !strcmp(a->identity, b->identity) &&
-	       a->inside_n == b->inside_n &&
-	       !memcmp(a->inside, b->inside,
-		       a->inside_n * sizeof(*a->inside));
-}
-
 static bool inside(const struct tcpseal_link *inner,
 		   const struct tcpseal_link *outer)
 {
@@ -165,6 +154,16 @@ static bool staying(const struct plan *p, const struct tcpseal_link *link)
 	return !in_conf(&p->new, link) && !in_conf(&p->old, link);
 }
 
+/* Of @best and @other the one that is closer around @link */
+static const struct tcpseal_link *nearer(const struct tcpseal_link *best,
+					 const struct tcpseal_link *other,
+					 const struct tcpseal_link *link)
+{
+	if (!inside(link, other) || tcpseal_link_same_prefixes(link, other))
+		return best;
+	return !best || inside(other, best) ? other : best;
+}
+
 /*
  * The mode that the addresses of @link would get from the links around it
  * afterwards, or have now: TCPSEAL_MODE_NONE without one.
@@ -175,22 +174,12 @@ static uint32_t around(const struct plan *p, const struct tcpseal_link *link,
 	const struct tcpseal_link *best = NULL, *other = p->links.items;
 	size_t i;
 
-	for (i = 0; i < p->links.n + (afterwards ? p->new.n : 0); i++) {
-		if (i < p->links.n) {
-			if (afterwards && !staying(p, other + i))
-				continue;
-			best = inside(link, other + i) &&
-			       !same_prefixes(link, other + i) &&
-			       (!best || inside(other + i, best)) ?
-			       other + i : best;
-			continue;
-		}
-		if (inside(link, &p->new.lines[i - p->links.n].link) &&
-		    !same_prefixes(link, &p->new.lines[i - p->links.n].link) &&
-		    (!best ||
-		     inside(&p->new.lines[i - p->links.n].link, best)))
-			best = &p->new.lines[i - p->links.n].link;
+	for (i = 0; i < p->links.n; i++, other++) {
+		if (!afterwards || staying(p, other))
+			best = nearer(best, other, link);
 	}
+	for (i = 0; afterwards && i < p->new.n; i++)
+		best = nearer(best, &p->new.lines[i].link, link);
 	return best ? best->mode : TCPSEAL_MODE_NONE;
 }
 
@@ -271,12 +260,12 @@ static void compare(struct plan *p)
 	for (i = 0; i < p->new.n; i++) {
 		new = &p->new.lines[i].link;
 		for (k = 0; k < p->links.n; k++) {
-			if (same_prefixes(&link[k], new))
+			if (tcpseal_link_same_prefixes(&link[k], new))
 				break;
 		}
 		if (k == p->links.n)
 			tell(p, ADD, NULL, new);
-		else if (!same_link(&link[k], new))
+		else if (!tcpseal_link_same(&link[k], new))
 			tell(p, CHANGE, &link[k], new);
 	}
 	for (i = 0; i < p->links.n; i++) {

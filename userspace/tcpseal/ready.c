@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What stands between a link and mode "require". */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,19 +9,6 @@
 #include "tcpseal.h"
 
 #define NAMED_MAX	3	/* of each kind; the others are a number */
-
-static void say(json_t *list, const char *fmt, ...) __printf(2, 3);
-
-static void say(json_t *list, const char *fmt, ...)
-{
-	char text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	json_array_append_new(list, json_string(text));
-}
 
 static void say_more(json_t *list, size_t n, const char *what)
 {
@@ -90,16 +76,33 @@ static bool keyless(const struct tcpseal_pair *pair,
 	       pair->mode_peer < TCPSEAL_MODE_AUDIT;
 }
 
+/* Where the pairs of this link begin */
+static size_t first_pair(const struct state *s, uint32_t link_id)
+{
+	size_t low = 0, high = s->pairs_n, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (s->pairs[middle]->link_id < link_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static void say_pairs(const struct state *s, const struct tcpseal_link *link,
 		      json_t *list)
 {
-	const struct tcpseal_pair *pair = s->pairs->items;
+	const struct tcpseal_pair *pair;
 	char addr[TCPSEAL_ADDR_STRLEN];
 	size_t i, n = 0;
 
-	for (i = 0; i < s->pairs->n; i++, pair++) {
-		if (pair->link_id != link->id || !keyless(pair, link) ||
-		    ++n > NAMED_MAX)
+	for (i = first_pair(s, link->id); i < s->pairs_n; i++) {
+		pair = s->pairs[i];
+		if (pair->link_id != link->id)
+			break;
+		if (!keyless(pair, link) || ++n > NAMED_MAX)
 			continue;
 		say(list, "no key with %s: %s",
 		    tcpseal_addr_format(&pair->remote, addr, sizeof(addr)),
@@ -165,20 +168,6 @@ int link_sealed_share(const struct tcpseal_link *link)
 }
 
 /* ------------------------------------------------------- link promote */
-
-static const struct tcpseal_link *find_link(const struct list *links,
-					    const struct tcpseal_link *like)
-{
-	const struct tcpseal_link *link = links->items;
-	size_t i;
-
-	for (i = 0; i < links->n; i++, link++) {
-		if (!tcpseal_prefix_cmp(&link->local, &like->local) &&
-		    !tcpseal_prefix_cmp(&link->remote, &like->remote))
-			return link;
-	}
-	return NULL;
-}
 
 struct promotion {
 	uint32_t mode;		/* 0: the next one */
@@ -312,18 +301,49 @@ close_kernel:
 	return ret;
 }
 
+static int by_link(const void *a, const void *b)
+{
+	const struct tcpseal_pair *one = *(const struct tcpseal_pair *const *)a;
+	const struct tcpseal_pair *other =
+		*(const struct tcpseal_pair *const *)b;
+
+	if (one->link_id != other->link_id)
+		return one->link_id < other->link_id ? -1 : 1;
+	/* and as the kernel gave them */
+	return (one > other) - (one < other);
+}
+
+static void sort_pairs(struct state *s, const struct list *pairs)
+{
+	const struct tcpseal_pair *pair = pairs->items;
+	size_t i;
+
+	s->pairs = calloc(pairs->n + 1, sizeof(*s->pairs));
+	if (!s->pairs)
+		abort();
+	for (i = 0; i < pairs->n; i++)
+		s->pairs[i] = &pair[i];
+	s->pairs_n = pairs->n;
+	qsort(s->pairs, s->pairs_n, sizeof(*s->pairs), by_link);
+}
+
 /* @pairs must outlive it */
 int state_take(struct tcpseal *ts, const struct list *pairs, struct state *s)
 {
+	int ret;
+
 	memset(s, 0, sizeof(*s));
-	s->pairs = pairs;
 	s->now = time(NULL);
 	if (tcpseal_stats_get(ts, &s->stats))
 		return kernel_refused(ts);
-	return talkers_take(ts, 0, &s->stats, pairs, &s->talkers);
+	ret = talkers_take(ts, 0, &s->stats, pairs, &s->talkers);
+	if (!ret)
+		sort_pairs(s, pairs);
+	return ret;
 }
 
 void state_release(struct state *s)
 {
+	free(s->pairs);
 	talkers_release(&s->talkers);
 }

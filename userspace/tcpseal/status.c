@@ -2,7 +2,6 @@
 /* tcpseal status: is everything sealed? and where not, why? */
 #include <dirent.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,19 +98,6 @@ static const struct tally *tally_of(const struct snapshot *snap,
 
 /* ---------------------------------------------------------- warnings */
 
-static void warning(json_t *list, const char *fmt, ...) __printf(2, 3);
-
-static void warning(json_t *list, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	json_array_append_new(list, json_string(text));
-}
-
 static bool in_virtual_machine(void)
 {
 	FILE *file = fopen("/proc/cpuinfo", "re");
@@ -164,20 +150,20 @@ static void warn_of_link(json_t *list, const struct tcpseal_link *link,
 	tcpseal_prefix_format(&link->local, local, sizeof(local));
 	tcpseal_prefix_format(&link->remote, remote, sizeof(remote));
 	if (link->mode == TCPSEAL_MODE_PREFER && (plain || pairs))
-		warning(list, "link %s %s: PLAINTEXT on a prefer link: "
+		say(list, "link %s %s: PLAINTEXT on a prefer link: "
 			"%" PRIu64 " segments so far, pairs plain now: %u",
 			local, remote, plain, pairs);
 	if (link->mode == TCPSEAL_MODE_CLEAR)
-		warning(list, "link %s %s: clear, a hole: %" PRIu64
+		say(list, "link %s %s: clear, a hole: %" PRIu64
 			" segments in plaintext", local, remote, plain);
 	if (link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL)
-		warning(list, "link %s %s: MANUAL KEYS: nobody was "
+		say(list, "link %s %s: MANUAL KEYS: nobody was "
 			"authenticated, nothing rotates", local, remote);
 	if (blocked)
-		warning(list, "link %s %s: pairs blocked: %u", local, remote,
+		say(list, "link %s %s: pairs blocked: %u", local, remote,
 			blocked);
 	if (waiting)
-		warning(list, "link %s %s: pairs that wait for a key: %u",
+		say(list, "link %s %s: pairs that wait for a key: %u",
 			local, remote, waiting);
 }
 
@@ -195,7 +181,7 @@ static void warn_of_keys(json_t *list, const struct snapshot *snap)
 			manual++;
 	}
 	if (manual)
-		warning(list, "MANUAL KEYS: SAs with keys typed in by hand: %u",
+		say(list, "MANUAL KEYS: SAs with keys typed in by hand: %u",
 			manual);
 	for (i = 0; i < snap->pairs.n; i++, pair++) {
 		sa = find_sa(&snap->sas, pair->tx_id);
@@ -204,7 +190,7 @@ static void warn_of_keys(json_t *list, const struct snapshot *snap)
 		    !TCPSEAL_HAS(sa, SA_SOFT_SECS) || sa->soft_secs ||
 		    sa->hard_secs >= SOON_SECS)
 			continue;
-		warning(list, "peer %s: rotation is overdue, fails closed "
+		say(list, "peer %s: rotation is overdue, fails closed "
 			"in %s",
 			tcpseal_addr_format(&pair->remote, addr, sizeof(addr)),
 			fmt_age(left, sizeof(left), sa->hard_secs));
@@ -221,7 +207,7 @@ static json_t *warnings(const struct snapshot *snap, const struct tally *tally)
 		warn_of_link(list, link, tally_of(snap, tally, link->id));
 	warn_of_keys(list, snap);
 	if (in_virtual_machine() && !has_vmgenid())
-		warning(list, "virtual machine without vmgenid: a clone or "
+		say(list, "virtual machine without vmgenid: a clone or "
 			"restored snapshot would go on with the same keys");
 	return list;
 }

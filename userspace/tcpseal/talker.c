@@ -101,8 +101,9 @@ static const struct tcpseal_pair *pair_of(const struct talkers *talkers,
 }
 
 enum outlook talker_outlook(const struct talkers *talkers,
-		      const struct tcpseal_talker *talker,
-		      const struct tcpseal_link *link, char *why, size_t size)
+			    const struct tcpseal_talker *talker,
+			    const struct tcpseal_link *link, char *why,
+			    size_t size)
 {
 	const struct tcpseal_pair *pair = pair_of(talkers, talker, link);
 

@@ -18,6 +18,7 @@
 
 #include <openssl/evp.h>
 
+#include "model.h"
 #include "tcpseal.h"
 
 #define MANIFEST	"/etc/tcpseal/manifest"
@@ -47,18 +48,15 @@ static void compare(struct verifier *v, const char *what, const char *expected,
 		    const char *found, const char *why)
 {
 	bool same = found && !strcmp(expected, found);
-	json_t *check;
+	json_t *check = json_object();
 
-	check = json_pack("{s:s, s:s, s:b}", "what", what, "expected", expected,
-			  "same", same);
-	if (!check)
-		return;
-	if (found)
-		json_object_set_new(check, "found", json_string(found));
-	else
-		json_object_set_new(check, "error", json_string(why));
-	json_array_append_new(v->checks, check);
 	v->differ += !same;
+	put_str(check, "what", what);
+	put_str(check, "expected", expected);
+	put(check, "same", json_boolean(same));
+	put_str(check, found ? "found" : "error", found ? found : why);
+	if (json_array_append_new(v->checks, check))
+		abort();	/* out of memory */
 }
 
 /* --- files --- */
@@ -119,17 +117,19 @@ static void verify_build_id(struct verifier *v, const char *expected)
 {
 	FILE *file = fopen(MODULE "/notes/.note.gnu.build-id", "re");
 	unsigned char note[16 + EVP_MAX_MD_SIZE];
+	const char *why = "tcpseal is not loaded";
 	char hex[HEX_MAX] = "";
 	size_t n = 0;
 
 	if (file) {
 		n = fread(note, 1, sizeof(note), file);
 		fclose(file);
+		why = "it has none";
 	}
 	if (n > 16)
 		to_hex(note + 16, n - 16, hex);
 	compare(v, "running module: build id", expected, n > 16 ? hex : NULL,
-		file ? "it has none" : "tcpseal is not loaded");
+		why);
 }
 
 /* --- the manifest --- */

@@ -109,13 +109,6 @@ static int identity_line(struct parser *p)
 	return ret;
 }
 
-static bool same_prefixes(const struct tcpseal_link *a,
-			  const struct tcpseal_link *b)
-{
-	return !tcpseal_prefix_cmp(&a->local, &b->local) &&
-	       !tcpseal_prefix_cmp(&a->remote, &b->remote);
-}
-
 static int link_line(struct parser *p)
 {
 	struct conf *c = p->conf;
@@ -127,7 +120,7 @@ static int link_line(struct parser *p)
 	if (tcpseal_link_parse(p->argc - 1, p->argv + 1, &link, &err))
 		return refuse(p, "%s", err.text);
 	for (i = 0; i < c->links_n; i++)
-		if (same_prefixes(&c->links[i].link, &link))
+		if (tcpseal_link_same_prefixes(&c->links[i].link, &link))
 			return refuse(p, "\"%s\" \"%s\": the same link as in line %u",
 				      p->argv[1], p->argv[2],
 				      c->links[i].line);

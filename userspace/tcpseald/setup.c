@@ -45,37 +45,12 @@ void setup_put(struct setup *setup)
 	free(setup);
 }
 
-static bool same_prefixes(const struct tcpseal_link *a,
-			  const struct tcpseal_link *b)
-{
-	return !tcpseal_prefix_cmp(&a->local, &b->local) &&
-	       !tcpseal_prefix_cmp(&a->remote, &b->remote);
-}
-
-static uint32_t aead_of(const struct tcpseal_link *link)
-{
-	return TCPSEAL_HAS(link, LINK_AEAD) ? link->aead :
-					      TCPSEAL_AEAD_AES256_GCM;
-}
-
-static bool same_link(const struct tcpseal_link *a,
-		      const struct tcpseal_link *b)
-{
-	return a->mode == b->mode && a->flags == b->flags &&
-	       aead_of(a) == aead_of(b) &&
-	       !tcpseal_addr_cmp(&a->via, &b->via) &&
-	       !strcmp(a->identity, b->identity) &&
-	       a->inside_n == b->inside_n &&
-	       !memcmp(a->inside, b->inside,
-		       a->inside_n * sizeof(*a->inside));
-}
-
 static const struct tcpseal_link *in_kernel(const struct tcpseal_link *link)
 {
 	size_t i;
 
 	for (i = 0; links_now && i < links_now->n; i++)
-		if (same_prefixes(&links_now->link[i], link))
+		if (tcpseal_link_same_prefixes(&links_now->link[i], link))
 			return &links_now->link[i];
 	return NULL;
 }
@@ -85,7 +60,7 @@ static bool in_conf(const struct conf *conf, const struct tcpseal_link *link)
 	size_t i;
 
 	for (i = 0; i < conf->links_n; i++)
-		if (same_prefixes(&conf->links[i].link, link))
+		if (tcpseal_link_same_prefixes(&conf->links[i].link, link))
 			return true;
 	return false;
 }
@@ -100,7 +75,7 @@ static void undo(const struct conf *conf, size_t n)
 	while (n--) {
 		link = conf->links[n].link;
 		old = in_kernel(&link);
-		if (old && same_link(old, &link))
+		if (old && tcpseal_link_same(old, &link))
 			continue;
 		if (old)
 			link = *old;
@@ -124,7 +99,7 @@ static int add_links(const struct conf *conf, char *error, size_t size)
 	for (i = 0; i < conf->links_n; i++) {
 		link = &conf->links[i].link;
 		old = in_kernel(link);
-		if (old && same_link(old, link))
+		if (old && tcpseal_link_same(old, link))
 			continue;
 		ret = tcpseal_link_new(kernel, link);
 		if (!ret)
