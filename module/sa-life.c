@@ -192,6 +192,7 @@ static void rx_make_current(struct tcpseal_sa *sa)
 			other->drain_until = jiffies + UNUSED_TIME;
 		else
 			continue;
+		other->late_until = jiffies + DRAIN_TIME;
 		set_state(other, TCPSEAL_SA_STATE_DRAINING);
 	}
 	set_state(sa, TCPSEAL_SA_STATE_CURRENT);
@@ -476,14 +477,21 @@ static void hard_limit(struct tcpseal_sa *sa, enum tcpseal_expire_why why)
 	tcpseal_sa_remove(sa, TCPSEAL_REMOVE_FORCED);
 }
 
+/*
+ * Records that were late say nothing of what the peer does now: who took them
+ * for a sign that it still sends with this key would let go of the next one in
+ * the first pause.
+ */
 static void drain_end(struct tcpseal_sa *sa)
 {
+	unsigned long last = READ_ONCE(sa->last_used);
+
 	if (time_before(jiffies, sa->drain_until))
 		return;
 	/* The peer still sends with it: a stray record had misled us */
-	if (time_before(jiffies, READ_ONCE(sa->last_used) + DRAIN_TIME))
+	if (time_after_eq(last, sa->late_until))
 		rx_make_current(sa);
-	else
+	else if (time_after_eq(jiffies, last + DRAIN_TIME))
 		tcpseal_sa_remove(sa, TCPSEAL_REMOVE_DRAINED);
 }
 

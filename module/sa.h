@@ -62,6 +62,7 @@ struct tcpseal_sa {
 	u32			idle_secs;
 	unsigned long		last_used;		/* jiffies */
 	unsigned long		drain_until;		/* jiffies */
+	unsigned long		late_until;		/* jiffies, of its records */
 	atomic64_t		tag_failures;
 	/* Jobs that complete later; the key goes after the last one */
 	atomic_t		parked;

@@ -342,14 +342,22 @@ inline fail(x, h)
 		drain_end(x, h);					\
 		say(x, "%c: ends draining %d\n", h) }
 
-/* 3 s pass: what flew has arrived or is lost; draining for 10 s means that no
- * handshake of that time runs any more
+/* 3 s pass: what flew has arrived or is lost, and what came late on a key that
+ * drains does not tell that the peer still uses it; draining for 10 s means that
+ * no handshake of that time runs any more
  */
 inline pass_time()
 {
 	for (i : 0 .. 2 * N - 1) {
 		net[i] = 0;
+#ifdef MUT_STRAY
+		if
+		:: rx[i] == R_DRAINING && timer[i] == 0
+		:: else -> used[i] = 0
+		fi;
+#else
 		used[i] = 0;
+#endif
 		if
 		:: timer[i] == 2 && all_over -> timer[i] = 1
 		:: rx[i] == R_DRAINING && timer[i] == 0 -> timer[i] = 1
