@@ -141,6 +141,7 @@ static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,
 {
 	struct tcpseal_link *parent = tcpseal_link_parent(tn, link);
 	const struct change c = { .add = link };
+	struct tcpseal_tuples *tuples;
 	int err;
 
 	if (parent && parent->mode == TCPSEAL_MODE_REQUIRE &&
@@ -148,17 +149,28 @@ static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,
 	    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 		return tcpseal_link_refuse_weaker(extack, parent);
 
-	err = drain_pairs(tn, &c, change, extack);
-	if (err)
-		return err;
-
-	link->id = ++tn->policy->last_id;
+	/* What may fail comes before keys go */
 	err = tcpseal_net_hook(tn, link->family, extack);
 	if (err)
 		return err;
-	err = tcpseal_links_insert(tn, link);
+	err = -ENOMEM;
+	tuples = tcpseal_links_prepare(tn, link);
+	if (!tuples)
+		goto err_memory;
+	err = drain_pairs(tn, &c, change, extack);
 	if (err)
-		NL_SET_ERR_MSG(extack, "no memory for the link");
+		goto err_tuples;
+	link->id = ++tn->policy->last_id;
+	err = tcpseal_links_insert(tn, link, tuples);
+	if (!err)
+		return 0;
+
+err_memory:
+	NL_SET_ERR_MSG(extack, "no memory for the link");
+err_tuples:
+	kfree(tuples);
+	/* The hooks may be of no use now */
+	tcpseal_net_kick(tn);
 	return err;
 }
 

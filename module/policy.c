@@ -281,12 +281,28 @@ static void link_free_rcu(struct rcu_head *rcu)
 	tcpseal_link_free(container_of(rcu, struct tcpseal_link, rcu));
 }
 
-/* Put the tuple of @link in (+1) or out (-1) of its family's array. */
-static int tuples_change(struct tcpseal_net *tn,
-			 const struct tcpseal_link *link, int by)
+static struct tcpseal_tuples *tuples_alloc(struct tcpseal_net *tn,
+					   const struct tcpseal_link *link,
+					   gfp_t gfp)
+{
+	struct tcpseal_tuples *old, *new;
+
+	old = rcu_dereference_protected(tn->policy->tuples[family_index(link->family)],
+					lockdep_is_held(&tn->lock));
+	return kzalloc(struct_size(new, tuple, (old ? old->nr : 0) + 1),
+		       GFP_KERNEL_ACCOUNT | gfp);
+}
+
+/*
+ * Put the tuple of @link in (+1) or out (-1) of its family's array, whose
+ * successor is @new.
+ */
+static void tuples_change(struct tcpseal_net *tn,
+			  const struct tcpseal_link *link, int by,
+			  struct tcpseal_tuples *new)
 {
 	unsigned int f = family_index(link->family), i, n = 0, sum;
-	struct tcpseal_tuples *old, *new;
+	struct tcpseal_tuples *old;
 	struct tcpseal_tuple t = {
 		.local_len	= link->local_len,
 		.remote_len	= link->remote_len,
@@ -294,10 +310,6 @@ static int tuples_change(struct tcpseal_net *tn,
 
 	old = rcu_dereference_protected(tn->policy->tuples[f],
 					lockdep_is_held(&tn->lock));
-	new = kzalloc(struct_size(new, tuple, (old ? old->nr : 0) + 1),
-		      GFP_KERNEL_ACCOUNT | (by < 0 ? __GFP_NOFAIL : 0));
-	if (!new)
-		return -ENOMEM;
 	for (i = 0; old && i < old->nr; i++)
 		if (old->tuple[i].local_len == t.local_len &&
 		    old->tuple[i].remote_len == t.remote_len)
@@ -326,7 +338,6 @@ static int tuples_change(struct tcpseal_net *tn,
 	rcu_assign_pointer(tn->policy->tuples[f], new);
 	if (old)
 		kfree_rcu(old, rcu);
-	return 0;
 }
 
 /*
@@ -375,20 +386,23 @@ static void links_changed(struct tcpseal_net *tn, struct tcpseal_link *link)
 	spin_unlock_bh(&tn->pair_lock);
 }
 
-int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link)
+struct tcpseal_tuples *tcpseal_links_prepare(struct tcpseal_net *tn,
+					     const struct tcpseal_link *link)
+{
+	return tuples_alloc(tn, link, 0);
+}
+
+int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link,
+			 struct tcpseal_tuples *tuples)
 {
 	int err;
 
-	err = tuples_change(tn, link, 1);
-	if (err)
-		return err;
 	link->pair_mode = link->mode;
 	err = rhashtable_insert_fast(&tn->policy->hash, &link->node,
 				     link_params);
-	if (err) {
-		tuples_change(tn, link, -1);
+	if (err)
 		return err;
-	}
+	tuples_change(tn, link, 1, tuples);
 	list_add_tail(&link->list, &tn->policy->links);
 	if (tcpseal_link_sharer(link))
 		list_add_tail(&link->sharer, &tn->policy->sharers);
@@ -420,7 +434,7 @@ int tcpseal_links_replace(struct tcpseal_net *tn, struct tcpseal_link *old,
 void tcpseal_links_remove(struct tcpseal_net *tn, struct tcpseal_link *link)
 {
 	rhashtable_remove_fast(&tn->policy->hash, &link->node, link_params);
-	tuples_change(tn, link, -1);
+	tuples_change(tn, link, -1, tuples_alloc(tn, link, __GFP_NOFAIL));
 	list_del(&link->list);
 	list_del_init(&link->sharer);
 	atomic_dec(&tn->nr_links);

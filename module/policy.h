@@ -132,7 +132,11 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 int tcpseal_link_flush(struct tcpseal_net *tn, u32 change,
 		       struct netlink_ext_ack *extack);
 /* What tcpseal_link_set() and its kin are made of: publish, nothing else. */
-int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link);
+/* Memory for tcpseal_links_insert(), which takes it over on success, or NULL */
+struct tcpseal_tuples *tcpseal_links_prepare(struct tcpseal_net *tn,
+					     const struct tcpseal_link *link);
+int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link,
+			 struct tcpseal_tuples *tuples);
 int tcpseal_links_replace(struct tcpseal_net *tn, struct tcpseal_link *old,
 			  struct tcpseal_link *link);
 void tcpseal_links_remove(struct tcpseal_net *tn, struct tcpseal_link *link);

@@ -130,6 +130,7 @@ static struct tcpseal_link *any_link(struct tcpseal_net *tn)
 
 static void add_links(struct kunit *test, struct tcpseal_net *tn, u16 family)
 {
+	struct tcpseal_tuples *tuples;
 	struct tcpseal_link *link;
 	unsigned int i;
 
@@ -139,8 +140,12 @@ static void add_links(struct kunit *test, struct tcpseal_net *tn, u16 family)
 		link->family = family;
 		any_prefix(family, &link->local, &link->local_len);
 		any_prefix(family, &link->remote, &link->remote_len);
-		if (!link_fits(tn, link) || tcpseal_links_insert(tn, link))
-			tcpseal_link_free(link);
+		tuples = tcpseal_links_prepare(tn, link);
+		KUNIT_ASSERT_NOT_NULL(test, tuples);
+		if (link_fits(tn, link) && !tcpseal_links_insert(tn, link, tuples))
+			continue;
+		kfree(tuples);
+		tcpseal_link_free(link);
 	}
 	KUNIT_EXPECT_GT(test, atomic_read(&tn->nr_links), LINKS / 4);
 }
