@@ -6,21 +6,26 @@
 #include "nl.h"
 #include "sa.h"
 
+/* *@to: a copy, or NULL without the attribute. */
 static int get_string(const struct nlattr *attr, char **to,
 		      struct netlink_ext_ack *extack)
 {
-	char *copy;
-
+	*to = NULL;
 	if (!attr)
 		return 0;
-	copy = nla_strdup(attr, GFP_KERNEL_ACCOUNT);
-	if (!copy) {
-		NL_SET_ERR_MSG_ATTR(extack, attr, "no memory for the text");
-		return -ENOMEM;
-	}
+	*to = nla_strdup(attr, GFP_KERNEL_ACCOUNT);
+	if (*to)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, attr, "no memory for the text");
+	return -ENOMEM;
+}
+
+static void set_string(char **to, char *copy)
+{
+	if (!copy)
+		return;
 	kfree(*to);
 	*to = copy;
-	return 0;
 }
 
 static void pair_restore(struct tcpseal_pair *pair, struct nlattr **attrs,
@@ -42,16 +47,21 @@ static int pair_set(struct tcpseal_pair *pair, struct nlattr **attrs,
 {
 	u32 flags = attrs[TCPSEAL_A_PAIR_FLAGS] ?
 		    nla_get_u32(attrs[TCPSEAL_A_PAIR_FLAGS]) : 0;
+	char *identity, *reason;
 	int err;
 
-	err = get_string(attrs[TCPSEAL_A_PAIR_IDENTITY], &pair->identity,
-			 extack);
-	if (!err)
-		err = get_string(attrs[TCPSEAL_A_PAIR_REASON], &pair->reason,
-				 extack);
+	err = get_string(attrs[TCPSEAL_A_PAIR_IDENTITY], &identity, extack);
 	if (err)
 		return err;
-	if (attrs[TCPSEAL_A_PAIR_REASON])
+	err = get_string(attrs[TCPSEAL_A_PAIR_REASON], &reason, extack);
+	if (err) {
+		kfree(identity);
+		return err;
+	}
+	/* Nothing fails from here on: all of it, or none */
+	set_string(&pair->identity, identity);
+	set_string(&pair->reason, reason);
+	if (reason)
 		pair->reason_at = ktime_get_boottime_seconds();
 	pair_restore(pair, attrs, flags);
 	if (attrs[TCPSEAL_A_PAIR_MODE_PEER])
