@@ -88,20 +88,30 @@ void tcpseal_key_warm_up(void)
 	}
 }
 
+static int cipher_error(int err, struct netlink_ext_ack *extack)
+{
+	if (err == -ENOMEM)
+		NL_SET_ERR_MSG(extack, "no memory for the cipher");
+	else
+		NL_SET_ERR_MSG(extack, "kernel crypto API has no such AEAD");
+	return err;
+}
+
 /**
- * tcpseal_key_driver_ok() - does the crypto API know an AEAD by this name?
+ * tcpseal_key_check_driver() - does the crypto API know an AEAD by this name?
  * @name: as for conf-set
+ * @extack: says why not
  *
- * Context: process, may sleep.
+ * Context: process, may sleep. Return: 0, or what the crypto API answered.
  */
-bool tcpseal_key_driver_ok(const char *name)
+int tcpseal_key_check_driver(const char *name, struct netlink_ext_ack *extack)
 {
 	struct crypto_aead *tfm = crypto_alloc_aead(name, 0, 0);
 
 	if (IS_ERR(tfm))
-		return false;
+		return cipher_error(PTR_ERR(tfm), extack);
 	crypto_free_aead(tfm);
-	return true;
+	return 0;
 }
 
 /* Return: false if it should be tried again. */
@@ -160,13 +170,12 @@ struct tcpseal_key *tcpseal_key_alloc(enum tcpseal_aead aead,
 	}
 	k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
 	if (!k)
-		return ERR_PTR(-ENOMEM);
+		return ERR_PTR(cipher_error(-ENOMEM, extack));
 	memcpy(k->iv, iv, TCPSEAL_IV_LEN);
 
 	k->fast = cipher_alloc(name, 0, key, keylen);
 	if (IS_ERR(k->fast)) {
-		err = PTR_ERR(k->fast);
-		NL_SET_ERR_MSG(extack, "kernel crypto API has no such AEAD");
+		err = cipher_error(PTR_ERR(k->fast), extack);
 		goto err_free;
 	}
 	k->reqsize = crypto_aead_reqsize(k->fast);

@@ -12,7 +12,7 @@
 struct tcpseal_key;
 
 void tcpseal_key_warm_up(void);
-bool tcpseal_key_driver_ok(const char *name);
+int tcpseal_key_check_driver(const char *name, struct netlink_ext_ack *extack);
 /**
  * tcpseal_key_alloc() - set up the ciphers of one SA
  * @aead: AES-256-GCM or AES-128-GCM

@@ -321,12 +321,13 @@ int tcpseal_nl_conf_set_doit(struct sk_buff *skb, struct genl_info *info)
 	struct nlattr **attrs = info->attrs;
 	struct tcpseal_conf *conf = &tn->conf;
 	const struct nlattr *driver = attrs[TCPSEAL_A_CONF_AEAD_DRIVER];
+	int err = 0;
 
-	if (driver && nla_len(driver) > 1 &&
-	    !tcpseal_key_driver_ok(nla_data(driver))) {
-		NL_SET_ERR_MSG_ATTR(info->extack, driver,
-				    "the crypto API has no such AEAD");
-		return -ENOENT;
+	if (driver && nla_len(driver) > 1)
+		err = tcpseal_key_check_driver(nla_data(driver), info->extack);
+	if (err) {
+		NL_SET_BAD_ATTR(info->extack, driver);
+		return err;
 	}
 	mutex_lock(&tn->lock);
 	conf_u32(attrs[TCPSEAL_A_CONF_HOLD_SECS], &conf->hold_secs);
