@@ -4,8 +4,8 @@
 #
 # Certificates that must be refused, each with its own message, and never a
 # plain byte: wrong CA, expired, not yet valid, address not in the SAN, revoked,
-# and a peer that speaks TLS 1.2 only. In between and at the end a good one is
-# accepted, so that it was the certificate each time.
+# revoked in the middle of a handshake, and a peer that speaks TLS 1.2 only. In
+# between a good one is accepted, so that it was the certificate each time.
 
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
@@ -57,6 +57,11 @@ log_has()
 	}
 }
 
+dials()
+{
+	[ -n "$(on_a ss -Htn state established "dport = :7325")" ]
+}
+
 # bad TEXT REGEX: B's certificate is what it is; A must not like it
 bad()
 {
@@ -105,6 +110,23 @@ check "the client's certificate from a wrong CA: the server's log says why" \
 must cert_for A $A4,$A6
 must restart_b
 check "a good certificate is accepted again" connects
+
+# Revoked while its handshake is on the way: that began when it was trusted
+must seal_a sa flush
+must seal_b sa flush
+: >"$TMP/daemon-A.log"
+must kill -STOP "$(cat "$TMP/daemon-B.pid")"
+must seal_a peer rekey $B4
+must slowwait 5 dials
+must "$TCPSEAL" cert revoke "$TMP/pki/b.crt" --dir "$TMP/pki"
+must daemon_reload A
+must slowwait 5 quietly log_has A "is in force"
+must kill -CONT "$(cat "$TMP/daemon-B.pid")"
+check "revoked in between: the handshake comes to its end" slowwait 10 quietly log_has A ": keys with b"
+check "revoked in between: its keys go at once" slowwait 5 log_has A "keys removed: .*revoked"
+check "revoked in between: there are none" is "$(peer A $B4 tx.id)$(peer A $B4 rx.id)" ""
+check "revoked in between: no connection" fails
+must cert_for B $B4,$B6
 
 # a peer of TLS 1.2: not tcpseal at all
 must daemon_stop B

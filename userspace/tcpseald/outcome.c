@@ -66,14 +66,17 @@ static void settle_sealed(struct pair *pair, const struct session *s,
 	/*
 	 * Of two handshakes at once each end may go by another one, and either
 	 * may have been configured in between. So where one says another mode
-	 * than last time one more follows; and where ours failed so late that
-	 * only the peer knows which key it took.
+	 * than last time one more follows; where ours failed so late that only
+	 * the peer knows which key it took; and where the peer was shown a
+	 * certificate that we have replaced in the meantime.
 	 */
 	bool again = pair->told &&
 		     (s->mode_peer != pair->mode_peer ||
 		      (s->lost && s->mode_local != pair->told_mode));
 
-	if (pair->unsure && !s->client)
+	if ((pair->unsure && !s->client) ||
+	    memcmp(ident_fingerprint(s->setup->ident),
+		   ident_fingerprint(setup_now->ident), 32))
 		again = true;
 	if (s->client)
 		pair->unsure = false;
@@ -221,6 +224,9 @@ static void settle(struct pair *pair, const struct session *s)
 	switch (s->result) {
 	case SESSION_SEALED:
 		settle_sealed(pair, s, link);
+		/* It trusted whom one trusted when it began */
+		if (s->setup != setup_now)
+			sas_judge_pair(pair, s->setup->ident);
 		break;
 	case SESSION_PLAIN:
 		settle_plain(pair, s, link);

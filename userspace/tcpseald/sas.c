@@ -83,6 +83,12 @@ static void remove_sa(const struct sa_note *note)
 		log_warn("cannot remove an SA: %s", tcpseal_error(kernel));
 }
 
+static bool of_pair(const struct sa_note *note, const struct pair *pair)
+{
+	return !tcpseal_addr_cmp(&note->local, &pair->local) &&
+	       !tcpseal_addr_cmp(&note->peer, &pair->remote);
+}
+
 void sas_remove(const struct pair *pair)
 {
 	struct sa_list list = {};
@@ -90,8 +96,7 @@ void sas_remove(const struct pair *pair)
 
 	gather_sas(&list);
 	for (i = 0; i < list.n; i++)
-		if (!tcpseal_addr_cmp(&list.note[i].local, &pair->local) &&
-		    !tcpseal_addr_cmp(&list.note[i].peer, &pair->remote))
+		if (of_pair(&list.note[i], pair))
 			remove_sa(&list.note[i]);
 	free(list.note);
 }
@@ -152,6 +157,19 @@ void sas_judge(const struct ident *now, const struct ident *before)
 	pairs_each(retry_now, NULL);
 	if (memcmp(ident_fingerprint(now), ident_fingerprint(before), 32))
 		pairs_each(renew, NULL);
+}
+
+/* What a handshake trusted that began under @before and ended just now */
+void sas_judge_pair(const struct pair *pair, const struct ident *before)
+{
+	struct sa_list list = {};
+	size_t i;
+
+	gather_sas(&list);
+	for (i = 0; i < list.n; i++)
+		if (of_pair(&list.note[i], pair))
+			judge_sa(&list.note[i], setup_now->ident, before);
+	free(list.note);
 }
 
 static int adopt_sa(const struct tcpseal_sa *sa, void *data)

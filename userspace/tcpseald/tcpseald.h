@@ -428,6 +428,8 @@ void outcome_served(const struct session *session);
 void sas_adopt(void);
 /* Identity or trust changed; before may be NULL */
 void sas_judge(const struct ident *now, const struct ident *before);
+/* Those of a handshake that began before they changed */
+void sas_judge_pair(const struct pair *pair, const struct ident *before);
 void sas_remove(const struct pair *pair);
 
 /* kernel.c: events, dumps, and what to do when the module comes and goes */
