@@ -206,8 +206,8 @@ static void warn_of_own(const struct ident *id)
 	char why[REASON_LEN];
 
 	SSL_CTX_get0_chain_certs(id->ctx, &chain);
-	if (!judge_cert(id, id->leaf, chain, true, why, sizeof(why)) ||
-	    !judge_cert(id, id->leaf, chain, false, why, sizeof(why)))
+	if (judge_cert(id, id->leaf, chain, true, why, sizeof(why)) ||
+	    judge_cert(id, id->leaf, chain, false, why, sizeof(why)))
 		log_warn("our own identity would be refused here: %s", why);
 }
 

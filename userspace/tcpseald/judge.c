@@ -118,6 +118,7 @@ struct judgement {
 	char *why;
 	size_t size;
 	bool stale;
+	bool timed;		/* refused for a time */
 };
 
 static void refuse(struct judgement *j, X509 *cert, const char *format, ...)
@@ -161,6 +162,7 @@ static int time_error(struct judgement *j, X509 *cert, bool after)
 		return 1;
 	print_time(t, then, sizeof(then));
 	print_now(now, sizeof(now));
+	j->timed = true;
 	refuse(j, cert, after ? "expired at %s (notAfter); the clock here says %s" :
 				"not valid before %s (notBefore); the clock here says %s",
 	       then, now);
@@ -172,6 +174,7 @@ static int crl_error(struct judgement *j, X509 *cert, int error)
 	j->stale = true;
 	if (!j->id->crl_stale_fails)
 		return 1;
+	j->timed = error != X509_V_ERR_UNABLE_TO_GET_CRL;
 	refuse(j, cert, error == X509_V_ERR_UNABLE_TO_GET_CRL ?
 	       "no CRL of its issuer is configured (crl-stale fail)" :
 	       "the CRL of its issuer is out of date (crl-stale fail); is the clock right?");
@@ -287,8 +290,9 @@ static bool fits_use(struct judgement *j, bool peer_is_client)
 	return false;
 }
 
-bool judge_cert(const struct ident *id, X509 *leaf, STACK_OF(X509) *chain,
-		bool peer_is_client, char *why, size_t size)
+enum verdict judge_cert(const struct ident *id, X509 *leaf,
+			STACK_OF(X509) *chain, bool peer_is_client, char *why,
+			size_t size)
 {
 	struct judgement j = { .id = id, .leaf = leaf, .why = why,
 			       .size = size };
@@ -320,7 +324,9 @@ bool judge_cert(const struct ident *id, X509 *leaf, STACK_OF(X509) *chain,
 out:
 	X509_STORE_CTX_free(ctx);
 	ERR_clear_error();
-	return good;
+	if (good)
+		return VERDICT_GOOD;
+	return j.timed ? VERDICT_UNKNOWN : VERDICT_UNTRUSTED;
 }
 
 static bool same_name(const ASN1_STRING *s, const char *name, bool fold)

@@ -51,13 +51,15 @@ int run_end(struct run *r, enum session_result result, const char *format, ...)
 static int judge_chain(struct run *r)
 {
 	struct session *s = r->s;
+	enum verdict verdict;
 	char why[REASON_LEN];
 
-	if (judge_cert(s->setup->ident, r->peer,
-		       SSL_get_peer_cert_chain(r->ssl), !s->client, why,
-		       sizeof(why)))
+	verdict = judge_cert(s->setup->ident, r->peer,
+			     SSL_get_peer_cert_chain(r->ssl), !s->client, why,
+			     sizeof(why));
+	if (verdict == VERDICT_GOOD)
 		return 0;
-	s->chain_refused = true;
+	s->chain_refused = verdict != VERDICT_UNKNOWN;
 	return run_end(r, SESSION_REFUSED, "%s", why);
 }
 

@@ -123,18 +123,19 @@ time_t ident_now(void);
 /* judge.c */
 void judge_describe(X509 *leaf, struct cert_info *info);
 int64_t judge_left(const X509 *leaf);	/* seconds, without skew */
+enum verdict { VERDICT_GOOD, VERDICT_REVOKED, VERDICT_UNTRUSTED,
+	       VERDICT_UNKNOWN };
 /*
  * Does this certificate chain to the configured authorities, now, unrevoked,
- * for this use? false: why says what is wrong with which field.
+ * for this use? If not, why says what is wrong with which field. UNKNOWN: all
+ * that is wrong is a time, perhaps that of the clock here.
  */
-bool judge_cert(const struct ident *ident, X509 *leaf, STACK_OF(X509) *chain,
-		bool peer_is_client, char *why, size_t size);
+enum verdict judge_cert(const struct ident *ident, X509 *leaf,
+			STACK_OF(X509) *chain, bool peer_is_client, char *why,
+			size_t size);
 /* Does it speak for this address, or carry this name where one is given? */
 bool judge_binding(X509 *leaf, const struct tcpseal_addr *addr,
 		   const char *name, char *why, size_t size);
-
-enum verdict { VERDICT_GOOD, VERDICT_REVOKED, VERDICT_UNTRUSTED,
-	       VERDICT_UNKNOWN };
 /* What can be said of a certificate by its serial and issuer alone */
 enum verdict judge_again(const struct ident *ident, const struct ident *before,
 			 const char *serial, const char *issuer);
@@ -295,7 +296,7 @@ struct session {
 	uint32_t retry_secs;
 	struct cert_info peer;
 	char kex[32];
-	bool chain_refused;		/* refused for its issuer or serial */
+	bool chain_refused;		/* and not for a time */
 	bool unsure;			/* failed, and the peer may use its keys */
 	bool lost;			/* led to keys, but others are used */
 	uint32_t took_ms;
