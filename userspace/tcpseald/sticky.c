@@ -101,9 +101,13 @@ static void load_clock(void)
 			  path);
 }
 
-/* Not while it is so wrong that we ourselves would be expired */
+/*
+ * Not while it is so wrong that we ourselves would be expired; and never an
+ * earlier time than before: the clock may just have jumped back.
+ */
 static void save_clock(void)
 {
+	time_t now = ident_now();
 	char temp[PATH_MAX];
 	FILE *file;
 
@@ -112,8 +116,9 @@ static void save_clock(void)
 	file = begin_file("clock", temp, sizeof(temp));
 	if (!file)
 		return;
-	fprintf(file, "%llu\n", (unsigned long long)ident_now());
-	end_file(file, "clock", temp);
+	fprintf(file, "%llu\n", (unsigned long long)now);
+	if (!end_file(file, "clock", temp))
+		ident_set_clock_floor(now);
 }
 
 /* --- saving --- */
