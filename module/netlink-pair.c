@@ -366,6 +366,21 @@ static bool pair_fits(const struct tcpseal_pair *pair,
 				 !pair_backoff(pair));
 }
 
+/* Asked for before each handshake: not searched for among all. tn->lock */
+static int dump_one(struct sk_buff *skb, struct netlink_callback *cb,
+		    struct tcpseal_net *tn, const struct pair_filter *filter)
+{
+	struct tcpseal_pair *pair;
+	int err = 0;
+
+	pair = tcpseal_pair_by_key(tn, &filter->key, false, NULL);
+	if (pair && pair->id >= cb->args[0] && pair_fits(pair, filter))
+		err = dump_pair(skb, cb, pair);
+	if (!err)
+		cb->args[0] = LONG_MAX;
+	return err;
+}
+
 /* The cursor is the id to go on with, see tcpseal_nl_sa_get_dumpit(). */
 int tcpseal_nl_pair_get_dumpit(struct sk_buff *skb,
 			       struct netlink_callback *cb)
@@ -380,6 +395,10 @@ int tcpseal_nl_pair_get_dumpit(struct sk_buff *skb,
 	if (err)
 		return err;
 	mutex_lock(&tn->lock);
+	if (filter.has_local && filter.has_remote) {
+		err = dump_one(skb, cb, tn, &filter);
+		goto unlock;
+	}
 	xa_for_each_start(&tn->pair_ids, id, pair, cb->args[0]) {
 		cond_resched();
 		err = pair_fits(pair, &filter) ? dump_pair(skb, cb, pair) : 0;
@@ -387,6 +406,7 @@ int tcpseal_nl_pair_get_dumpit(struct sk_buff *skb,
 			break;
 		cb->args[0] = id + 1;
 	}
+unlock:
 	mutex_unlock(&tn->lock);
 	return err && !skb->len ? err : skb->len;
 }
