@@ -103,7 +103,7 @@ static void ingress_state_loss(struct tcpseal_net *tn,
 			       const struct tcpseal_addrs *a)
 {
 	if (!w->pair)
-		w->pair = tcpseal_pair_make(tn, a, w->link);
+		w->pair = tcpseal_pair_meet(tn, a, w->link);
 	if (w->pair && !tcpseal_pair_has_rx(w->pair))
 		tcpseal_pair_acquire(w->pair, TCPSEAL_ACQUIRE_WHY_STATE_LOSS);
 }

@@ -18,6 +18,9 @@
 
 /* Idle without a key: forgotten after this long */
 #define PAIR_IDLE		(600 * HZ)
+/* Of segments that anybody could have made: so many at once, so long each */
+#define STRANGERS_MAX		4096
+#define STRANGER_TIME		(30 * HZ)
 /* An event may get lost: it is repeated so often while the key is missing */
 #define ACQUIRE_REPEAT		(1 * HZ)
 #define ACQUIRE_REPEAT_PLAIN	(10 * HZ)
@@ -96,7 +99,8 @@ static void pair_key_copy(struct tcpseal_addrs *to,
 /* Publish a pair under @key. tn->pair_lock. */
 static struct tcpseal_pair *pair_new(struct tcpseal_net *tn,
 				     const struct tcpseal_addrs *key,
-				     struct tcpseal_link *link)
+				     struct tcpseal_link *link,
+				     unsigned long bits)
 {
 	struct tcpseal_pair *pair;
 
@@ -112,6 +116,7 @@ static struct tcpseal_pair *pair_new(struct tcpseal_net *tn,
 	pair_key_copy(&pair->key, key);
 	pair->tn = tn;
 	refcount_set(&pair->ref, 1);
+	pair->bits = bits;
 	RCU_INIT_POINTER(pair->link, link);
 	INIT_LIST_HEAD(&pair->sas);
 	pair->last_used = jiffies;
@@ -128,6 +133,8 @@ static struct tcpseal_pair *pair_new(struct tcpseal_net *tn,
 		goto release_id;
 	xa_store(&tn->pair_ids, pair->id, pair, GFP_ATOMIC);
 	atomic_inc(&tn->nr_pairs);
+	if (bits & BIT(TCPSEAL_PAIR_STRANGER))
+		atomic_inc(&tn->nr_strangers);
 	return pair;
 
 release_id:
@@ -135,6 +142,31 @@ release_id:
 free_pair:
 	kfree(pair);
 	return NULL;
+}
+
+static struct tcpseal_pair *pair_make(struct tcpseal_net *tn,
+				      const struct tcpseal_addrs *a,
+				      struct tcpseal_link *link,
+				      unsigned long bits)
+{
+	struct tcpseal_pair *pair = tcpseal_pair_find(tn, a, link);
+	struct tcpseal_addrs key;
+
+	if (pair)
+		return pair;
+	spin_lock(&tn->pair_lock);
+	/* Once more: see links_changed() */
+	link = tcpseal_link_lookup(tn, a);
+	if (link && link->mode != TCPSEAL_MODE_CLEAR) {
+		tcpseal_link_derive(link, a, &key);
+		pair = pair_lookup(tn, &key);
+		if (!pair)
+			pair = pair_new(tn, &key, link, bits);
+	}
+	spin_unlock(&tn->pair_lock);
+	if (pair && !delayed_work_pending(&tn->gc))
+		tcpseal_net_kick(tn);
+	return pair;
 }
 
 /**
@@ -150,24 +182,35 @@ struct tcpseal_pair *tcpseal_pair_make(struct tcpseal_net *tn,
 				       const struct tcpseal_addrs *a,
 				       struct tcpseal_link *link)
 {
-	struct tcpseal_pair *pair = tcpseal_pair_find(tn, a, link);
-	struct tcpseal_addrs key;
+	return pair_make(tn, a, link, 0);
+}
 
-	if (pair)
-		return pair;
-	spin_lock(&tn->pair_lock);
-	/* Once more: see links_changed() */
-	link = tcpseal_link_lookup(tn, a);
-	if (link && link->mode != TCPSEAL_MODE_CLEAR) {
-		tcpseal_link_derive(link, a, &key);
-		pair = pair_lookup(tn, &key);
-		if (!pair)
-			pair = pair_new(tn, &key, link);
-	}
-	spin_unlock(&tn->pair_lock);
-	if (pair && !delayed_work_pending(&tn->gc))
-		tcpseal_net_kick(tn);
-	return pair;
+/**
+ * tcpseal_pair_meet() - find or make the pair of who has proved nothing
+ * @tn: namespace
+ * @a: addresses of a segment, which may be forged
+ * @link: what tcpseal_link_lookup() said
+ *
+ * Without a bound a few hundred thousand forged segments would take all pairs
+ * of the namespace, and the peers that somebody here wants to reach get none.
+ *
+ * Context: BH off, RCU. Return: as tcpseal_pair_make(), and NULL when there
+ * are too many of these.
+ */
+struct tcpseal_pair *tcpseal_pair_meet(struct tcpseal_net *tn,
+				       const struct tcpseal_addrs *a,
+				       struct tcpseal_link *link)
+{
+	if (atomic_read(&tn->nr_strangers) >= STRANGERS_MAX)
+		return NULL;
+	return pair_make(tn, a, link, BIT(TCPSEAL_PAIR_STRANGER));
+}
+
+void tcpseal_pair_known(struct tcpseal_pair *pair)
+{
+	if (test_bit(TCPSEAL_PAIR_STRANGER, &pair->bits) &&
+	    test_and_clear_bit(TCPSEAL_PAIR_STRANGER, &pair->bits))
+		atomic_dec(&pair->tn->nr_strangers);
 }
 
 struct tcpseal_pair *tcpseal_pair_by_key(struct tcpseal_net *tn,
@@ -198,7 +241,7 @@ struct tcpseal_pair *tcpseal_pair_by_key(struct tcpseal_net *tn,
 	rcu_read_lock();
 	pair = pair_lookup(tn, key);
 	if (!pair)
-		pair = pair_new(tn, key, link);
+		pair = pair_new(tn, key, link, 0);
 	rcu_read_unlock();
 	spin_unlock_bh(&tn->pair_lock);
 	if (!pair)
@@ -247,6 +290,7 @@ static void pair_unlink(struct tcpseal_pair *pair)
 	xa_erase(&tn->pair_ids, pair->id);
 	spin_unlock_bh(&tn->pair_lock);
 	atomic_dec(&tn->nr_pairs);
+	tcpseal_pair_known(pair);
 	RCU_INIT_POINTER(pair->link, NULL);
 	tcpseal_pair_put(pair);
 }
@@ -388,6 +432,8 @@ bool tcpseal_pair_acquire(struct tcpseal_pair *pair,
 
 	if (!link)
 		return false;
+	if (why != TCPSEAL_ACQUIRE_WHY_STATE_LOSS)
+		tcpseal_pair_known(pair);
 	/* nobody to ask; a key may still be typed in time */
 	if (link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL)
 		return true;
@@ -608,6 +654,15 @@ static void pair_look_used(struct tcpseal_pair *pair)
 	WRITE_ONCE(pair->last_used, jiffies);
 }
 
+/* A stranger's counts from when it was made, however much is forged meanwhile */
+static bool pair_outlived(const struct tcpseal_pair *pair)
+{
+	if (test_bit(TCPSEAL_PAIR_STRANGER, &pair->bits))
+		return time_after(jiffies, READ_ONCE(pair->last_opened) +
+					   STRANGER_TIME);
+	return time_after_eq(jiffies, READ_ONCE(pair->last_used) + PAIR_IDLE);
+}
+
 static void pair_gc(struct tcpseal_pair *pair)
 {
 	pair_look_used(pair);
@@ -620,7 +675,7 @@ static void pair_gc(struct tcpseal_pair *pair)
 	}
 	if (!list_empty(&pair->sas) || READ_ONCE(pair->nr_held) ||
 	    test_bit(TCPSEAL_PAIR_STICKY, &pair->bits) ||
-	    time_before(jiffies, READ_ONCE(pair->last_used) + PAIR_IDLE))
+	    !pair_outlived(pair))
 		return;
 	pair_unlink(pair);
 }

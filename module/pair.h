@@ -24,6 +24,7 @@ enum {
 	TCPSEAL_PAIR_DEAD,	/* unlinked; a reader may still hold it */
 	TCPSEAL_PAIR_DOOMED,	/* loses its keys by force just now */
 	TCPSEAL_PAIR_UNANSWERED, /* sealing for long without opening; tn->lock */
+	TCPSEAL_PAIR_STRANGER,	/* of a segment that anybody could have made */
 };
 
 struct tcpseal_pair {
@@ -94,6 +95,12 @@ struct tcpseal_pair *tcpseal_pair_find(struct tcpseal_net *tn,
 struct tcpseal_pair *tcpseal_pair_make(struct tcpseal_net *tn,
 				       const struct tcpseal_addrs *a,
 				       struct tcpseal_link *link);
+/* The same for who has proved nothing: a few only, and not for long. */
+struct tcpseal_pair *tcpseal_pair_meet(struct tcpseal_net *tn,
+				       const struct tcpseal_addrs *a,
+				       struct tcpseal_link *link);
+/* It is a stranger's no more. Any context. */
+void tcpseal_pair_known(struct tcpseal_pair *pair);
 void tcpseal_pair_get(struct tcpseal_pair *pair);
 void tcpseal_pair_put(struct tcpseal_pair *pair);
 

@@ -445,6 +445,7 @@ int tcpseal_sa_add(struct tcpseal_net *tn, struct tcpseal_sa_req *req,
 	err = sa_publish(sa, extack);
 	if (err)
 		return err;
+	tcpseal_pair_known(pair);
 	sa_make_room(pair, sa->dir);
 	if (sa->flags & TCPSEAL_SA_FLAG_PENDING &&
 	    tcpseal_matrix(sa->mode_local, sa->mode_peer) == TCPSEAL_MAY_PLAIN)

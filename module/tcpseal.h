@@ -102,6 +102,7 @@ struct tcpseal_net {
 	bool				pinned;		/* holds the module; @lock */
 	atomic_t			nr_links;
 	atomic_t			nr_pairs;
+	atomic_t			nr_strangers;	/* among them */
 	atomic_t			nr_sas;
 	atomic_t			nr_tombstones;
 	u32				lane_seed;	/* which lane a flow uses */
