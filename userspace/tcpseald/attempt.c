@@ -21,10 +21,29 @@ static struct queue others = STAILQ_HEAD_INITIALIZER(others);
 
 static void attempt(struct pair *pair);
 
+/* What anybody could have asked for by a forged segment is not waited for */
+static struct queue *queue_of(const struct pair *pair)
+{
+	return pair->urgent && !pair->doubtful ? &urgent : &others;
+}
+
 static void enqueue(struct pair *pair)
 {
 	pair->phase = PAIR_QUEUED;
-	STAILQ_INSERT_TAIL(pair->urgent ? &urgent : &others, pair, queue_next);
+	STAILQ_INSERT_TAIL(queue_of(pair), pair, queue_next);
+}
+
+/* Somebody waits now for what is queued */
+static void hasten(struct pair *pair)
+{
+	struct queue *before = queue_of(pair);
+
+	pair->urgent = true;
+	pair->doubtful = false;
+	if (before == &urgent)
+		return;
+	STAILQ_REMOVE(before, pair, pair, queue_next);
+	STAILQ_INSERT_TAIL(&urgent, pair, queue_next);
 }
 
 /* What is dialled while the threads have enough to do only gets late */
@@ -105,6 +124,16 @@ static uint64_t later_of(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/*
+ * A segment that looks sealed, from an address that never proved anything, may
+ * come from a peer whose keys went with our memory, or from anybody.
+ */
+static bool may_be_forged(const struct pair *pair, uint32_t why)
+{
+	return why == TCPSEAL_ACQUIRE_WHY_STATE_LOSS && !pair->live &&
+	       !pair->told && !pair->sticky;
+}
+
 void attempt_want(const struct tcpseal_addr *local,
 		  const struct tcpseal_addr *remote, uint32_t why)
 {
@@ -119,10 +148,15 @@ void attempt_want(const struct tcpseal_addr *local,
 	if (pair->phase != PAIR_IDLE) {
 		if (why == TCPSEAL_ACQUIRE_WHY_OPERATOR)
 			pair->again = true;
-		if (pair->phase == PAIR_QUEUED)
-			pair->urgent |= why != TCPSEAL_ACQUIRE_WHY_REKEY;
+		if (pair->phase == PAIR_QUEUED &&
+		    why != TCPSEAL_ACQUIRE_WHY_REKEY && !may_be_forged(pair, why))
+			hasten(pair);
 		return;
 	}
+	if (!may_be_forged(pair, why))
+		pair->doubtful = false;
+	else if (!pair->urgent)
+		pair->doubtful = true;
 	switch (why) {
 	case TCPSEAL_ACQUIRE_WHY_OPERATOR:
 		pair->failures = 0;
@@ -185,8 +219,9 @@ static const struct tcpseal_link *link_of(const struct pair *pair,
 void attempt_rest(struct pair *pair)
 {
 	pair->phase = PAIR_IDLE;
-	pair->urgent_last = pair->urgent;
+	pair->urgent_last = pair->urgent && !pair->doubtful;
 	pair->urgent = false;
+	pair->doubtful = false;
 }
 
 /* Nothing to say to the peer, or the very thing that it knows already */

@@ -97,12 +97,30 @@ struct wants {
 	unsigned int n;
 };
 
+static bool after_loss(const struct tcpseal_pair *pair)
+{
+	return TCPSEAL_HAS(pair, PAIR_WHY) &&
+	       pair->why == TCPSEAL_ACQUIRE_WHY_STATE_LOSS;
+}
+
+/* Those that somebody here waits for go before what may be forged */
 static int gather_want(const struct tcpseal_pair *pair, void *data)
 {
 	struct wants *wants = data;
+	unsigned int i;
 
-	if (wants->n < sizeof(wants->pair) / sizeof(*wants->pair))
+	if (wants->n < sizeof(wants->pair) / sizeof(*wants->pair)) {
 		wants->pair[wants->n++] = *pair;
+		return 0;
+	}
+	if (after_loss(pair))
+		return 0;
+	for (i = 0; i < wants->n; i++) {
+		if (!after_loss(&wants->pair[i]))
+			continue;
+		wants->pair[i] = *pair;
+		break;
+	}
 	return 0;
 }
 

@@ -357,6 +357,7 @@ struct pair {
 	enum pair_phase phase;
 	bool urgent;			/* segments wait */
 	bool urgent_last;		/* they did in the last attempt */
+	bool doubtful;			/* what asks may be forged */
 	bool again;			/* asked for while an attempt ran */
 	bool live;			/* the kernel has keys */
 	bool judging;			/* after a change of trust */
