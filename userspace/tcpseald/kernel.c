@@ -14,11 +14,14 @@
 #define REFRESH_POLLS	150		/* every five */
 #define SETTLE_MS	50		/* links change in bunches */
 #define TAMPER_LINES	10		/* a poll */
+#define LOSSES_MAX	16		/* in a row */
+#define RESYNC_MS	1000		/* not more often */
 
 struct tcpseal *kernel;
 
 static struct tcpseal *events;
-static struct event *event_events, *event_poll, *event_settle;
+static struct event *event_events, *event_poll, *event_settle, *event_resync;
+static uint64_t resynced;
 static unsigned int polls, tamper_lines;
 
 /* --- events --- */
@@ -77,17 +80,41 @@ static int handle(const struct tcpseal_event *ev, void *data)
 	return 0;
 }
 
+/* Return: were some lost? */
+static bool read_events(void)
+{
+	unsigned int losses = 0;
+
+	while (tcpseal_event_read(events, handle, NULL) == -ENOBUFS &&
+	       ++losses < LOSSES_MAX)
+		;
+	return losses;
+}
+
+/* What waits in the socket is older than what the lists say: it goes first */
+static void resync(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd, (void)what, (void)data;
+	if (!kernel)
+		return;
+	resynced = now_ms();
+	read_events();
+	kernel_poll_wants();
+	sticky_refresh();
+}
+
+/* A flood of events is no reason to do nothing else */
 static void events_come(evutil_socket_t fd, short what, void *data)
 {
-	int ret;
+	uint64_t now = now_ms(), next = resynced + RESYNC_MS;
+	struct timeval delay = ms_timeval(next > now ? next - now : 0);
 
 	(void)fd, (void)what, (void)data;
-	ret = tcpseal_event_read(events, handle, NULL);
-	if (ret != -ENOBUFS)
+	if (!read_events() || evtimer_pending(event_resync, NULL))
 		return;
 	log_warn("events of the kernel were lost; looking at its lists");
 	links_soon();
-	kernel_poll_wants();
+	evtimer_add(event_resync, &delay);
 }
 
 /* --- lists --- */
@@ -246,7 +273,9 @@ int kernel_start(void)
 
 	event_poll = event_new(loop, -1, EV_PERSIST, poll_kernel, NULL);
 	event_settle = evtimer_new(loop, links_settled, NULL);
-	if (!event_poll || !event_settle || event_add(event_poll, &every) < 0)
+	event_resync = evtimer_new(loop, resync, NULL);
+	if (!event_poll || !event_settle || !event_resync ||
+	    event_add(event_poll, &every) < 0)
 		return -ENOMEM;
 	return watch_events();
 }

@@ -284,6 +284,12 @@ void sticky_restore(void)
 	pairs_each(restore_pair, NULL);
 }
 
+static void restore_again(struct pair *pair, void *data)
+{
+	if (!pair->restored)
+		restore_pair(pair, data);
+}
+
 static void restore_missing(struct pair *pair, void *data)
 {
 	const struct tcpseal_link *link = data;
@@ -351,39 +357,67 @@ static void become_sticky(const struct tcpseal_pair *kp)
 		memcpy(pair->identity, kp->identity, sizeof(pair->identity));
 }
 
+static void release(struct pair *pair)
+{
+	pair->sticky = false;
+	pair->restored = false;
+	sticky_n--;
+	full_said = false;
+}
+
 void sticky_event(const struct tcpseal_pair *kp)
 {
 	struct pair *pair = pairs_find(&kp->local, &kp->remote);
 
 	if (!TCPSEAL_HAS(kp, PAIR_FLAGS))
 		return;
-	if (kp->flags & TCPSEAL_PAIR_FLAG_STICKY) {
+	if (kp->flags & TCPSEAL_PAIR_FLAG_STICKY)
 		become_sticky(kp);
-	} else if (pair && pair->sticky && pair->restored) {
-		pair->sticky = false;
-		pair->restored = false;
-		sticky_n--;
-		full_said = false;
-	} else {
+	else if (pair && pair->sticky && pair->restored)
+		release(pair);
+	else
 		return;
-	}
 	sticky_save_soon();
 }
 
 static int refresh_pair(const struct tcpseal_pair *kp, void *data)
 {
-	(void)data;
-	if (kp->flags & TCPSEAL_PAIR_FLAG_STICKY)
+	bool sticky = kp->flags & TCPSEAL_PAIR_FLAG_STICKY;
+	struct pair *pair;
+
+	if (sticky)
 		become_sticky(kp);
+	pair = pairs_find(&kp->local, &kp->remote);
+	if (!pair)
+		return 0;
+	pair->refreshed = *(uint64_t *)data;
+	if (!sticky && pair->sticky && pair->restored)
+		release(pair);
 	return 0;
 }
 
-/* Brings the times up to date, and what an event lost */
+/* The kernel had it, and has no such pair any more: it was released, and idle */
+static void release_gone(struct pair *pair, void *data)
+{
+	if (pair->sticky && pair->restored &&
+	    pair->refreshed != *(uint64_t *)data)
+		release(pair);
+}
+
+/*
+ * Brings the times up to date, and what an event lost: a link whose pairs we
+ * remember, a pair that sealed, a pair that was released.
+ */
 void sticky_refresh(void)
 {
+	static uint64_t round;
+
 	if (!kernel_there())
 		return;
-	tcpseal_pair_dump(kernel, NULL, refresh_pair, NULL);
+	round++;
+	pairs_each(restore_again, NULL);
+	if (!tcpseal_pair_dump(kernel, NULL, refresh_pair, &round))
+		pairs_each(release_gone, &round);
 	sticky_save();
 }
 

@@ -378,6 +378,7 @@ struct pair {
 	/* sticky memory */
 	bool sticky;
 	bool restored;			/* the kernel has it, too */
+	uint64_t refreshed;		/* the last list that it was in */
 	uint64_t sticky_since, last_sealed;
 	char identity[128];
 };
