@@ -69,6 +69,9 @@ tools_install: tools
 	$(foreach section,1 3 5 7 8,$(foreach page,$(wildcard Documentation/man/*.$(section)), \
 		$(INSTALL) -D -m 644 $(page) \
 			$(DESTDIR)$(MANDIR)/man$(section)/$(notdir $(page));))
+ifeq ($(DESTDIR),)
+	-systemd-sysusers $(PREFIX)/lib/sysusers.d/tcpseal.conf
+endif
 
 clean:
 ifneq ($(wildcard Kbuild),)
