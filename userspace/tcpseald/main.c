@@ -282,6 +282,7 @@ int main(int argc, char *argv[])
 	sas_adopt();
 	sticky_greet();
 	kernel_poll_wants();
+	sandbox_enter();
 	log_info("ready, %zu links from %s, %u threads",
 		 setup_now->conf->links_n, conf_file, worker_threads());
 	notify("READY=1\nSTATUS=%zu links from %s", setup_now->conf->links_n,

@@ -34,6 +34,9 @@ struct timeval ms_timeval(uint64_t ms);
  */
 int memory_discreet(void);
 
+/* sandbox.c: from now on only the system calls that it needs, in all threads */
+void sandbox_enter(void);
+
 /* log.c */
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
 		 LOG_LEVEL_DEBUG };
