@@ -50,7 +50,10 @@ list_sources()
 ensure_built()
 {
 	mkdir -p "$BUILD/$1"
-	locked "$BUILD/$1/lock" build_project "$1"
+	case $1 in
+	deb*) locked "$BUILD/$1/lock" build_machine "$1" ;;
+	*) locked "$BUILD/$1/lock" build_project "$1" ;;
+	esac
 }
 
 # ensure_copied KERNEL: build/KERNEL/src has the sources as they are now
@@ -81,15 +84,29 @@ copy_sources()
 	mv "$dir/files.new" "$dir/files"
 }
 
+# sources_key KERNEL: of what copy_sources has copied, and where it is built
+sources_key()
+{
+	{
+		root_dir "$1"
+		cd "$BUILD/$1/src" && tr '\n' '\0' <../files | xargs -0 stat -c '%n %s %y %a'
+	} | hash_of -
+}
+
+# squash_sources DIR: DIR/src as what a VM mounts
+squash_sources()
+{
+	mksquashfs "$1/src" "$1/src.squashfs.new" -keep-as-directory -noappend \
+		-no-progress -quiet -noI -noD -noF -noX >"$1/image.log" &&
+		mv "$1/src.squashfs.new" "$1/src.squashfs"
+}
+
 build_project()
 {
 	local kernel=$1 dir=$BUILD/$1 key
 
 	copy_sources "$kernel" || return
-	key=$({
-		root_dir "$kernel"
-		cd "$dir/src" && tr '\n' '\0' <"$dir/files" | xargs -0 stat -c '%n %s %y %a'
-	} | hash_of -)
+	key=$(sources_key "$kernel")
 	[ "$key" = "$(cat "$dir/key" 2>/dev/null)" ] && [ -e "$dir/src.squashfs" ] && return
 	rm -f "$dir/key"
 
@@ -100,8 +117,6 @@ build_project()
 	# A tenth of what each insmod has to read
 	in_root "$kernel" "$dir/src" find . -name '*.ko' -exec strip --strip-debug {} + || return
 
-	mksquashfs "$dir/src" "$dir/src.squashfs.new" -keep-as-directory -noappend \
-		-no-progress -quiet -noI -noD -noF -noX >"$dir/image.log" || return
-	mv "$dir/src.squashfs.new" "$dir/src.squashfs"
+	squash_sources "$dir" || return
 	echo "$key" >"$dir/key"
 }

@@ -11,6 +11,10 @@ CACHE=${TCPSEAL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpseal}
 # Kernels that a VM can run, oldest first; and "debug", see scripts/lab/kernel.sh
 KERNELS="6.1 6.12 next"
 
+# What is no kernel, but a machine: Debian 12 and 13 with systemd, on which the packages
+# of this tree are built and installed, see scripts/lab/deb.sh
+MACHINES="deb12 deb13"
+
 # Progress goes to stderr: stdout belongs to the command in the VM
 say()
 {
@@ -26,8 +30,8 @@ die()
 kernel_check()
 {
 	case $1 in
-	6.1 | 6.12 | next | debug) ;;
-	*) die "no kernel '$1': choose one of: $KERNELS debug" ;;
+	6.1 | 6.12 | next | debug | deb12 | deb13) ;;
+	*) die "no kernel '$1': choose one of: $KERNELS debug $MACHINES" ;;
 	esac
 }
 

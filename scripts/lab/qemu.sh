@@ -41,6 +41,7 @@ make_initrd()
 	echo "${VM_NAME:-lab}" >"$tree/lab/name"
 	[ -z "$VM_SHARE" ] || touch "$tree/lab/share"
 	[ -z "$VM_PAIR" ] || touch "$tree/lab/stay"
+	[[ $VM_KERNEL != deb* ]] || cp "$LAB/guest/lab.service" "$tree/lab/systemd"
 	{
 		# An emulated machine is slow: tests relax times, never results
 		echo "export KSFT_MACHINE_SLOW=yes"

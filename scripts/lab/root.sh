@@ -6,15 +6,19 @@
 suite_of()
 {
 	case $1 in
-	6.1) echo bookworm ;;
-	6.12 | debug) echo trixie ;;
+	6.1 | deb12) echo bookworm ;;
+	6.12 | debug | deb13) echo trixie ;;
 	next) echo forky ;;
 	esac
 }
 
+# What all have is not for those that shall be like machines just installed
 packages_of()
 {
-	sed -n -e 's/^all: *//p' -e "s/^$1: *//p" "$LAB/packages" | tr -s ' \n' ','
+	local all=all
+
+	[[ $1 != deb* ]] || all=deb
+	sed -n -e "s/^$all: *//p" -e "s/^$1: *//p" "$LAB/packages" | tr -s ' \n' ','
 }
 
 # Host tools beyond what a bare Debian has, as command:package
