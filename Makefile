@@ -16,6 +16,8 @@
 #   make lint             what the checkers say
 #   make fuzz             what the programs read from others, fuzzed (T=TARGET,
 #                         SECONDS=600)
+#   make deb              build/deb/: packages for Debian 12 and 13, and what is wrong
+#                         with them
 #   make reproduce        built twice, in other places and times: the same?
 
 KDIR    ?= /lib/modules/$(shell uname -r)/build
@@ -125,7 +127,10 @@ fuzz:
 
 SECONDS ?= 600
 
+deb:
+	scripts/deb
+
 reproduce:
 	scripts/reproduce --all
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug mutants bench lint fuzz reproduce
+.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug mutants bench lint fuzz deb reproduce
