@@ -91,7 +91,7 @@ check "require goes: named" entry 10.2.0.0/16 \
 
 file "10.1.0.0/16 10.2.0.0/16 mode prefer weaken" "10.1.0.0/16 10.3.0.0/16 mode require" \
 	"10.1.0.0/16 10.3.7.0/24 mode clear weaken" "10.1.0.0/16 10.5.0.0/16 nontcp drop" \
-	"10.1.0.0/16 10.6.0.0/16 aead aes128"
+	"10.1.0.0/16 10.6.0.0/16 aead aes128" "10.1.0.0/16 10.7.0.0/16 forward dev a0"
 check "a change of everything: exit status" plan 0
 check "weaker, and said so" entry 10.2.0.0/16 '.change == "change" and .weaker and (.refused | not)'
 check "stronger" entry 10.3.0.0/16 '.change == "change" and (.weaker | not) and .mode_after == "require"'

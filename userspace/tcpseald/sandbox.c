@@ -50,8 +50,13 @@ static const char *const allowed[] = {
 
 static const int families[] = { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX };
 
-/* Of sockets that do not wait; and of stdio, which asks for a terminal */
-static const unsigned int ioctls[] = { FIONBIO, FIONREAD, TCGETS };
+/*
+ * Of sockets that do not wait; of stdio, which asks for a terminal; and names
+ * of devices, which links have.
+ */
+static const unsigned int ioctls[] = {
+	FIONBIO, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME,
+};
 
 /* A call that one architecture lacks is no error: nobody can make it there */
 static int allow(scmp_filter_ctx filter, const char *name)
