@@ -111,11 +111,13 @@ static void open_failed(struct tcpseal_job *job, int err)
 {
 	struct tcpseal_opened *rec = &job->recs[job->cur];
 
-	if (err != -EBADMSG)
-		rec->why = TCPSEAL_DROP_CRYPTO;
-	else
+	if (err == -EBADMSG)
 		rec->why = open_noise(job) ? TCPSEAL_DROP_NOISE :
 					     TCPSEAL_DROP_BAD_TAG;
+	else if (err == -ENOMEM)
+		rec->why = TCPSEAL_DROP_NO_MEMORY;
+	else
+		rec->why = TCPSEAL_DROP_CRYPTO;
 }
 
 /*
