@@ -10,6 +10,7 @@
 #   make check            all tests, in virtual machines (T=NAME one test, K=KERNEL
 #                         one kernel)
 #   make check-debug      the tests again on a kernel that checks itself, built first
+#   make coverage         which lines and branches the tests run (T=TEST)
 #   make mutants          broken modules and daemons, which the tests have to notice
 #   make bench            what it costs beside its peers, in virtual machines (BENCH=
 #                         options of scripts/bench)
@@ -113,6 +114,9 @@ check:
 check-debug:
 	scripts/check --kernel debug $(T)
 
+coverage:
+	scripts/coverage $(T)
+
 mutants:
 	scripts/mutants
 
@@ -133,4 +137,4 @@ deb:
 reproduce:
 	scripts/reproduce --all
 
-.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug mutants bench lint fuzz deb reproduce
+.PHONY: all modules tools test_modules install modules_install tools_install clean manifest sbom loc demo check check-debug coverage mutants bench lint fuzz deb reproduce

@@ -334,9 +334,31 @@ no_leaks()
 	! grep . $KMEMLEAK
 }
 
+# Programs that count their lines (scripts/coverage) write that down when they end by
+# themselves
+end_programs()
+{
+	local ns pids=()
+	for ns in "${namespaces[@]}"; do
+		mapfile -t -O ${#pids[@]} pids < <(ip netns pids "$ns" 2>/dev/null)
+	done
+	[ ${#pids[@]} != 0 ] || return
+	kill -TERM "${pids[@]}" 2>/dev/null
+	busywait 1000 all_gone "${pids[@]}"
+}
+
+all_gone()
+{
+	local pid
+	for pid; do
+		gone_pid "$pid" || return
+	done
+}
+
 remove_ns()
 {
 	local ns
+	[ -z "${TCPSEAL_COVERAGE:-}" ] || end_programs
 	for ns in "${namespaces[@]}"; do
 		ip netns pids "$ns" 2>/dev/null | xargs -r kill -KILL 2>/dev/null
 		ip netns del "$ns" 2>/dev/null

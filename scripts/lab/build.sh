@@ -103,16 +103,17 @@ squash_sources()
 
 build_project()
 {
-	local kernel=$1 dir=$BUILD/$1 key
+	local kernel=$1 dir=$BUILD/$1 key command=(make -j2 --no-print-directory all test_modules)
 
 	copy_sources "$kernel" || return
 	key=$(sources_key "$kernel")
 	[ "$key" = "$(cat "$dir/key" 2>/dev/null)" ] && [ -e "$dir/src.squashfs" ] && return
 	rm -f "$dir/key"
 
+	[ "$kernel" != coverage ] || command=(scripts/lab/coverage-build)
 	slow "$dir/build.log" "building the project for kernel $kernel" \
 		in_root "$kernel" "$dir/src" \
-		make -j2 --no-print-directory KDIR="$(kdir_of "$kernel")" all test_modules || return
+		"${command[@]}" KDIR="$(kdir_of "$kernel")" || return
 	grep -E 'warning:|WARNING:' "$dir/build.log" >&2 || :
 	# A tenth of what each insmod has to read
 	in_root "$kernel" "$dir/src" find . -name '*.ko' -exec strip --strip-debug {} + || return

@@ -8,7 +8,8 @@ LAB=$TOP/scripts/lab
 BUILD=$TOP/build
 CACHE=${TCPSEAL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpseal}
 
-# Kernels that a VM can run, oldest first; and "debug", see scripts/lab/kernel.sh
+# Kernels that a VM can run, oldest first; and "debug", see scripts/lab/kernel.sh, and
+# "coverage", 6.12 with a project that counts its lines, see scripts/coverage
 KERNELS="6.1 6.12 next"
 
 # What is no kernel, but a machine: Debian 12 and 13 with systemd, on which the packages
@@ -30,8 +31,8 @@ die()
 kernel_check()
 {
 	case $1 in
-	6.1 | 6.12 | next | debug | deb12 | deb13) ;;
-	*) die "no kernel '$1': choose one of: $KERNELS debug $MACHINES" ;;
+	6.1 | 6.12 | next | debug | coverage | deb12 | deb13) ;;
+	*) die "no kernel '$1': choose one of: $KERNELS debug coverage $MACHINES" ;;
 	esac
 }
 

@@ -7,7 +7,7 @@ suite_of()
 {
 	case $1 in
 	6.1 | deb12) echo bookworm ;;
-	6.12 | debug | deb13) echo trixie ;;
+	6.12 | debug | coverage | deb13) echo trixie ;;
 	next) echo forky ;;
 	esac
 }
