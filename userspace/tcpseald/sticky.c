@@ -28,6 +28,7 @@
 static struct event *save_event;
 static unsigned int sticky_n;
 static bool full_said;
+static bool loaded;			/* or there was nothing to load */
 
 static void path_of(const char *name, char *path, size_t size)
 {
@@ -240,8 +241,10 @@ int sticky_load(void)
 	load_clock();
 	path_of("sticky", path, sizeof(path));
 	file = fopen(path, "re");
-	if (!file && errno == ENOENT)
+	if (!file && errno == ENOENT) {
+		loaded = true;
 		return 0;
+	}
 	if (!file) {
 		ret = -errno;
 		log_error("%s: %s", path, strerror(-ret));
@@ -249,6 +252,7 @@ int sticky_load(void)
 	}
 	ret = load_file(file, path);
 	fclose(file);
+	loaded = !ret;
 	return ret;
 }
 
@@ -406,13 +410,15 @@ static void release_gone(struct pair *pair, void *data)
 
 /*
  * Brings the times up to date, and what an event lost: a link whose pairs we
- * remember, a pair that sealed, a pair that was released.
+ * remember, a pair that sealed, a pair that was released. A daemon that ends
+ * before it has read the memory, or because it could not, has nothing to write
+ * in its place.
  */
 void sticky_refresh(void)
 {
 	static uint64_t round;
 
-	if (!kernel_there())
+	if (!loaded || !kernel_there())
 		return;
 	round++;
 	pairs_each(restore_again, NULL);
