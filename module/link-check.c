@@ -50,23 +50,6 @@ static bool is_intersection(const struct tcpseal_link *link,
 	       links_overlap(link, a) && links_overlap(link, b);
 }
 
-/* The most specific other link around this one. */
-struct tcpseal_link *tcpseal_link_parent(struct tcpseal_net *tn,
-					 const struct tcpseal_link *child)
-{
-	struct tcpseal_link *link, *parent = NULL;
-
-	list_for_each_entry(link, &tn->policy->links, list)
-		if (link->local_len <= child->local_len &&
-		    link->remote_len <= child->remote_len &&
-		    links_overlap(link, child) &&
-		    !tcpseal_link_same_prefixes(link, child) &&
-		    (!parent || tcpseal_link_weight(link) >
-				tcpseal_link_weight(parent)))
-			parent = link;
-	return parent;
-}
-
 /**
  * tcpseal_link_shares() - may two links key with the same pair
  * @a: one link
@@ -224,15 +207,18 @@ int tcpseal_link_check(const struct tcpseal_link *link,
 	return 0;
 }
 
-/* "10.0.0.0/8 - 10.1.0.0/16" for a message. */
-static void link_name(const struct tcpseal_link *link, char *buf, size_t len)
+/* "10.0.0.0/8 - 10.1.0.0/16" for a message, with another @dash if need be. */
+static void link_name(const struct tcpseal_link *link, const char *dash,
+		      char *buf, size_t len)
 {
 	if (link->family == AF_INET)
-		snprintf(buf, len, "%pI4/%u - %pI4/%u", &link->local.ip,
-			 link->local_len, &link->remote.ip, link->remote_len);
+		snprintf(buf, len, "%pI4/%u%s%pI4/%u", &link->local.ip,
+			 link->local_len, dash, &link->remote.ip,
+			 link->remote_len);
 	else
-		snprintf(buf, len, "%pI6c/%u - %pI6c/%u", &link->local.in6,
-			 link->local_len, &link->remote.in6, link->remote_len);
+		snprintf(buf, len, "%pI6c/%u%s%pI6c/%u", &link->local.in6,
+			 link->local_len, dash, &link->remote.in6,
+			 link->remote_len);
 }
 
 #define LINK_NAME_LEN	96
@@ -242,13 +228,13 @@ static int refuse(struct netlink_ext_ack *extack,
 {
 	char name[LINK_NAME_LEN];
 
-	link_name(link, name, sizeof(name));
+	link_name(link, " - ", name, sizeof(name));
 	tcpseal_nl_err(extack, "%s %s", what, name);
 	return -EINVAL;
 }
 
 /* Is the gateway of @a hidden from @b by a more specific link around it? */
-static bool gateway_hidden(struct tcpseal_net *tn,
+static bool gateway_hidden(struct tcpseal_policy *policy,
 			   const struct tcpseal_link *a,
 			   const struct tcpseal_link *b)
 {
@@ -262,7 +248,7 @@ static bool gateway_hidden(struct tcpseal_net *tn,
 	if (tcpseal_link_covers(a, &gw) &&
 	    tcpseal_link_weight(a) > tcpseal_link_weight(b))
 		return true;
-	list_for_each_entry(link, &tn->policy->links, list)
+	list_for_each_entry(link, &policy->links, list)
 		if (link != b && link->local_len <= a->local_len &&
 		    tcpseal_link_weight(link) > tcpseal_link_weight(b) &&
 		    tcpseal_link_covers(link, &gw))
@@ -274,25 +260,27 @@ static bool gateway_hidden(struct tcpseal_net *tn,
  * Who proved to be the gateway of one link must not thereby speak for what is
  * behind another one that asks for more.
  */
-int tcpseal_link_check_sharing(struct tcpseal_net *tn,
+int tcpseal_link_check_sharing(struct tcpseal_policy *policy,
 			       const struct tcpseal_link *link,
 			       struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *other;
 
-	list_for_each_entry(other, &tn->policy->links, list)
+	if (!tcpseal_link_sharer(link) && list_empty(&policy->sharers))
+		return 0;
+	list_for_each_entry(other, &policy->links, list)
 		if (tcpseal_link_shares(link, other) &&
 		    !tcpseal_link_same_prefixes(other, link) &&
 		    !same_keying(link, other) &&
-		    !gateway_hidden(tn, link, other) &&
-		    !gateway_hidden(tn, other, link))
+		    !gateway_hidden(policy, link, other) &&
+		    !gateway_hidden(policy, other, link))
 			return refuse(extack, other,
 				      "identity, AEAD and kind of keys must be as in the link with the same gateway,");
 	return 0;
 }
 
 /* A link that goes may have hidden gateways from a wider one. */
-int tcpseal_link_check_unhiding(struct tcpseal_net *tn,
+int tcpseal_link_check_unhiding(struct tcpseal_policy *policy,
 				struct tcpseal_link *gone,
 				struct netlink_ext_ack *extack)
 {
@@ -302,7 +290,7 @@ int tcpseal_link_check_unhiding(struct tcpseal_net *tn,
 
 	list_del(&gone->list);
 
-	list_for_each_entry(link, &tn->policy->sharers, sharer) {
+	list_for_each_entry(link, &policy->sharers, sharer) {
 		struct tcpseal_addrs gw = {
 			.local = link->local, .remote = link->via,
 			.family = link->family,
@@ -311,7 +299,7 @@ int tcpseal_link_check_unhiding(struct tcpseal_net *tn,
 		if (link == gone || !link->has_via ||
 		    !tcpseal_link_covers(gone, &gw))
 			continue;
-		err = tcpseal_link_check_sharing(tn, link, extack);
+		err = tcpseal_link_check_sharing(policy, link, extack);
 		if (err)
 			break;
 	}
@@ -319,18 +307,20 @@ int tcpseal_link_check_unhiding(struct tcpseal_net *tn,
 	return err;
 }
 
-int tcpseal_link_check_crossing(struct tcpseal_net *tn,
+int tcpseal_link_check_crossing(struct tcpseal_policy *policy,
 				const struct tcpseal_link *link,
 				struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *other, *third;
 	bool settled;
 
-	list_for_each_entry(other, &tn->policy->links, list) {
+	if (!tcpseal_link_may_cross(policy, link))
+		return 0;
+	list_for_each_entry(other, &policy->links, list) {
 		if (!links_cross(link, other))
 			continue;
 		settled = false;
-		list_for_each_entry(third, &tn->policy->links, list)
+		list_for_each_entry(third, &policy->links, list)
 			settled |= is_intersection(third, link, other);
 		if (!settled)
 			return refuse(extack, other,
@@ -340,18 +330,20 @@ int tcpseal_link_check_crossing(struct tcpseal_net *tn,
 }
 
 /* A link for the intersection of two crossing ones must stay. */
-int tcpseal_link_check_leave(struct tcpseal_net *tn,
+int tcpseal_link_check_leave(struct tcpseal_policy *policy,
 			     const struct tcpseal_link *link,
 			     struct netlink_ext_ack *extack)
 {
 	struct tcpseal_link *a, *b;
 
-	list_for_each_entry(a, &tn->policy->links, list) {
+	if (!tcpseal_link_may_settle(policy, link))
+		return 0;
+	list_for_each_entry(a, &policy->links, list) {
 		if (a == link || a->local_len > link->local_len ||
 		    a->remote_len > link->remote_len ||
 		    !links_overlap(a, link))
 			continue;
-		list_for_each_entry(b, &tn->policy->links, list)
+		list_for_each_entry(b, &policy->links, list)
 			if (b != link && links_cross(a, b) &&
 			    is_intersection(link, a, b))
 				return refuse(extack, a,
@@ -366,4 +358,16 @@ int tcpseal_link_refuse_weaker(struct netlink_ext_ack *extack,
 	refuse(extack, link,
 	       "addresses that must be sealed would become weaker (weaken was not given):");
 	return -EPERM;
+}
+
+/* Of several links in one request: which one does the message mean? */
+void tcpseal_link_blame(struct netlink_ext_ack *extack,
+			const struct tcpseal_link *link)
+{
+	char name[LINK_NAME_LEN];
+
+	if (!extack || !extack->_msg)
+		return;
+	link_name(link, " ", name, sizeof(name));
+	tcpseal_nl_err(extack, "%s: %s", name, extack->_msg);
 }

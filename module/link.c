@@ -50,7 +50,8 @@ static bool pair_loses(struct tcpseal_net *tn, const struct tcpseal_pair *pair,
 
 	if (!now || c->flush)
 		return true;
-	link = tcpseal_link_for_key(tn, &pair->key, now, c->add, c->drop);
+	link = tcpseal_link_for_key(tcpseal_policy(tn), &pair->key, now,
+				    c->add, c->drop);
 	return !link || !tcpseal_link_keeps_keys(now, link);
 }
 
@@ -73,7 +74,7 @@ static unsigned int doom_pairs(struct tcpseal_net *tn, const struct change *c)
 }
 
 /* Undo the marks; with @force only after ending what depends on the keys. */
-static void settle_doomed(struct tcpseal_net *tn, bool force)
+void tcpseal_settle_doomed(struct tcpseal_net *tn, bool force)
 {
 	struct tcpseal_pair *pair;
 	struct tcpseal_sa *sa, *next;
@@ -106,7 +107,7 @@ static int drain_pairs(struct tcpseal_net *tn, const struct change *c,
 
 	if (!doomed)
 		return 0;
-	settle_doomed(tn, force);
+	tcpseal_settle_doomed(tn, force);
 	if (force)
 		return 0;
 	tcpseal_nl_err(extack,
@@ -129,7 +130,8 @@ static void relink_pairs(struct tcpseal_net *tn, const struct change *c)
 		if (!pair_concerned(pair, c))
 			continue;
 		tcpseal_pair_relink(pair,
-				    tcpseal_link_for_key(tn, &pair->key,
+				    tcpseal_link_for_key(tcpseal_policy(tn),
+							 &pair->key,
 							 link_of(pair),
 							 NULL, NULL));
 	}
@@ -139,7 +141,8 @@ static void relink_pairs(struct tcpseal_net *tn, const struct change *c)
 static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,
 		    u32 change, struct netlink_ext_ack *extack)
 {
-	struct tcpseal_link *parent = tcpseal_link_parent(tn, link);
+	struct tcpseal_policy *policy = tcpseal_policy(tn);
+	struct tcpseal_link *parent = tcpseal_link_parent(policy, link);
 	const struct change c = { .add = link };
 	struct tcpseal_tuples *tuples;
 	int err;
@@ -160,7 +163,7 @@ static int link_add(struct tcpseal_net *tn, struct tcpseal_link *link,
 	err = drain_pairs(tn, &c, change, extack);
 	if (err)
 		goto err_tuples;
-	link->id = ++tn->policy->last_id;
+	link->id = ++policy->last_id;
 	err = tcpseal_links_insert(tn, link, tuples);
 	if (!err)
 		return 0;
@@ -226,9 +229,9 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 	err = tcpseal_link_check(link, extack);
 	if (err)
 		return err;
-	err = tcpseal_link_check_sharing(tn, link, extack);
+	err = tcpseal_link_check_sharing(tcpseal_policy(tn), link, extack);
 	if (!err)
-		err = tcpseal_link_check_crossing(tn, link, extack);
+		err = tcpseal_link_check_crossing(tcpseal_policy(tn), link, extack);
 	if (err)
 		return err;
 	if (link->mode == TCPSEAL_MODE_AUDIT ||
@@ -237,7 +240,7 @@ int tcpseal_link_set(struct tcpseal_net *tn, struct tcpseal_link *link,
 	if (err)
 		return err;
 	link->since = ktime_get_real_seconds();
-	old = tcpseal_link_same(tn, link);
+	old = tcpseal_link_same(tcpseal_policy(tn), link);
 	err = old ? link_change(tn, old, link, change, extack) :
 		    link_add(tn, link, change, extack);
 	if (err)
@@ -272,21 +275,21 @@ int tcpseal_link_del(struct tcpseal_net *tn, const struct tcpseal_link *like,
 	int err;
 
 	lockdep_assert_held(&tn->lock);
-	link = tcpseal_link_same(tn, like);
+	link = tcpseal_link_same(tcpseal_policy(tn), like);
 	if (!link) {
 		NL_SET_ERR_MSG(extack, "no link has these two prefixes");
 		return -ENOENT;
 	}
-	err = tcpseal_link_check_leave(tn, link, extack);
+	err = tcpseal_link_check_leave(tcpseal_policy(tn), link, extack);
 	if (err)
 		return err;
-	parent = tcpseal_link_parent(tn, link);
+	parent = tcpseal_link_parent(tcpseal_policy(tn), link);
 	if (link->mode == TCPSEAL_MODE_REQUIRE &&
 	    (!parent || parent->mode != TCPSEAL_MODE_REQUIRE) &&
 	    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 		return tcpseal_link_refuse_weaker(extack, link);
 
-	err = tcpseal_link_check_unhiding(tn, link, extack);
+	err = tcpseal_link_check_unhiding(tcpseal_policy(tn), link, extack);
 	if (err)
 		return err;
 	c.drop = link;
@@ -318,7 +321,7 @@ int tcpseal_link_flush(struct tcpseal_net *tn, u32 change,
 	int err;
 
 	lockdep_assert_held(&tn->lock);
-	list_for_each_entry(link, &tn->policy->links, list)
+	list_for_each_entry(link, &tcpseal_policy(tn)->links, list)
 		if (link->mode == TCPSEAL_MODE_REQUIRE &&
 		    !(change & TCPSEAL_CHANGE_FLAG_WEAKEN))
 			return tcpseal_link_refuse_weaker(extack, link);
@@ -326,7 +329,7 @@ int tcpseal_link_flush(struct tcpseal_net *tn, u32 change,
 	err = drain_pairs(tn, &c, change, extack);
 	if (err)
 		return err;
-	list_for_each_entry_safe(link, next, &tn->policy->links, list) {
+	list_for_each_entry_safe(link, next, &tcpseal_policy(tn)->links, list) {
 		tcpseal_links_remove(tn, link);
 		list_add_tail(&link->list, &links);
 	}

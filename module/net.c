@@ -17,6 +17,7 @@
 #include "net.h"
 #include "sa.h"
 #include "stats.h"
+#include "txn.h"
 
 unsigned int tcpseal_net_id;
 struct workqueue_struct *tcpseal_wq;
@@ -229,6 +230,7 @@ static int __net_init net_init(struct net *net)
 
 	tn->net = net;
 	mutex_init(&tn->lock);
+	INIT_LIST_HEAD(&tn->txns);
 	INIT_DELAYED_WORK(&tn->gc, net_gc);
 	INIT_WORK(&tn->lro, lro_off);
 	tcpseal_bypass_init(tn);
@@ -323,6 +325,7 @@ static void __net_exit net_exit_batch(struct list_head *nets)
 		tcpseal_ctrl_exit(tn);
 		tcpseal_sa_exit(tn);
 		tcpseal_pair_exit(tn);
+		tcpseal_txn_exit(tn);
 		tcpseal_policy_exit(tn);
 		tcpseal_audit_exit(tn);
 		tcpseal_stats_exit(tn);
@@ -337,14 +340,16 @@ static struct pernet_operations net_ops = {
 	.size		= sizeof(struct tcpseal_net),
 };
 
-/* The daemon of a namespace went away: so does what it had registered. */
+/* A socket went away: so does what it had registered, or not yet committed. */
 static int netlink_event(struct notifier_block *nb, unsigned long event,
 			 void *ptr)
 {
 	struct netlink_notify *n = ptr;
 
-	if (event == NETLINK_URELEASE && n->protocol == NETLINK_GENERIC)
-		tcpseal_ctrl_release(tcpseal_net(n->net), n->portid);
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC)
+		return NOTIFY_DONE;
+	tcpseal_ctrl_release(tcpseal_net(n->net), n->portid);
+	tcpseal_txn_release(tcpseal_net(n->net), n->portid);
 	return NOTIFY_DONE;
 }
 

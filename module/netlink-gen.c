@@ -172,7 +172,7 @@ static const struct nla_policy tcpseal_audit_get_nl_policy[TCPSEAL_A_TALKER_LINK
 };
 
 /* Ops table for tcpseal */
-const struct genl_split_ops tcpseal_nl_ops[20] = {
+const struct genl_split_ops tcpseal_nl_ops[23] = {
 	{
 		.cmd		= TCPSEAL_CMD_LINK_NEW,
 		.doit		= tcpseal_nl_link_new_doit,
@@ -301,6 +301,21 @@ const struct genl_split_ops tcpseal_nl_ops[20] = {
 	{
 		.cmd	= TCPSEAL_CMD_AUDIT_FLUSH,
 		.doit	= tcpseal_nl_audit_flush_doit,
+		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd	= TCPSEAL_CMD_LINK_BEGIN,
+		.doit	= tcpseal_nl_link_begin_doit,
+		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd	= TCPSEAL_CMD_LINK_COMMIT,
+		.doit	= tcpseal_nl_link_commit_doit,
+		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd	= TCPSEAL_CMD_LINK_ABORT,
+		.doit	= tcpseal_nl_link_abort_doit,
 		.flags	= GENL_UNS_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 };

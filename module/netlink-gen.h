@@ -12,7 +12,7 @@
 #include <uapi/linux/tcpseal.h>
 
 /* Ops table for tcpseal */
-extern const struct genl_split_ops tcpseal_nl_ops[20];
+extern const struct genl_split_ops tcpseal_nl_ops[23];
 
 int tcpseal_nl_link_new_doit(struct sk_buff *skb, struct genl_info *info);
 int tcpseal_nl_link_del_doit(struct sk_buff *skb, struct genl_info *info);
@@ -37,6 +37,9 @@ int tcpseal_nl_conf_get_doit(struct sk_buff *skb, struct genl_info *info);
 int tcpseal_nl_audit_get_dumpit(struct sk_buff *skb,
 				struct netlink_callback *cb);
 int tcpseal_nl_audit_flush_doit(struct sk_buff *skb, struct genl_info *info);
+int tcpseal_nl_link_begin_doit(struct sk_buff *skb, struct genl_info *info);
+int tcpseal_nl_link_commit_doit(struct sk_buff *skb, struct genl_info *info);
+int tcpseal_nl_link_abort_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	TCPSEAL_NLGRP_EVENTS,

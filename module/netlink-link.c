@@ -3,6 +3,7 @@
 #include "netlink-gen.h"
 #include "nl.h"
 #include "stats.h"
+#include "txn.h"
 
 int tcpseal_nl_put_link(struct sk_buff *msg, const struct tcpseal_link *link,
 			u32 mode)
@@ -126,6 +127,37 @@ static u32 get_change(const struct genl_info *info)
 	return attr ? nla_get_u32(attr) : 0;
 }
 
+/* A transaction lacks a request that could not even be read. */
+static void spoil_txn(struct tcpseal_net *tn, const struct genl_info *info)
+{
+	struct tcpseal_txn *txn;
+
+	mutex_lock(&tn->lock);
+	txn = tcpseal_txn_find(tn, info->snd_portid);
+	if (txn)
+		tcpseal_txn_free(txn);
+	mutex_unlock(&tn->lock);
+}
+
+/* At once, or with the transaction that the socket has begun. */
+static int set_link(struct tcpseal_net *tn, struct tcpseal_link *link,
+		    struct genl_info *info)
+{
+	struct tcpseal_txn *txn;
+	int err;
+
+	mutex_lock(&tn->lock);
+	txn = tcpseal_txn_find(tn, info->snd_portid);
+	if (txn)
+		err = tcpseal_txn_stage(tn, txn, link, false, get_change(info),
+					info->extack);
+	else
+		err = tcpseal_link_set(tn, link, get_change(info),
+				       info->extack);
+	mutex_unlock(&tn->lock);
+	return err;
+}
+
 int tcpseal_nl_link_new_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tcpseal_net *tn = tcpseal_net(genl_info_net(info));
@@ -138,12 +170,10 @@ int tcpseal_nl_link_new_doit(struct sk_buff *skb, struct genl_info *info)
 		return -ENOMEM;
 	}
 	err = get_link(info, link);
-	if (!err) {
-		mutex_lock(&tn->lock);
-		err = tcpseal_link_set(tn, link, get_change(info),
-				       info->extack);
-		mutex_unlock(&tn->lock);
-	}
+	if (err)
+		spoil_txn(tn, info);
+	else
+		err = set_link(tn, link, info);
 	if (err)
 		tcpseal_link_free(link);
 	else
@@ -151,20 +181,103 @@ int tcpseal_nl_link_new_doit(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
+static int stage_del(struct tcpseal_net *tn, struct tcpseal_txn *txn,
+		     const struct tcpseal_link *like, struct genl_info *info)
+{
+	struct tcpseal_link *link = tcpseal_link_alloc();
+	int err;
+
+	if (!link) {
+		NL_SET_ERR_MSG(info->extack, "no memory for the request");
+		return -ENOMEM;
+	}
+	link->family = like->family;
+	link->local = like->local;
+	link->remote = like->remote;
+	link->local_len = like->local_len;
+	link->remote_len = like->remote_len;
+	err = tcpseal_txn_stage(tn, txn, link, true, get_change(info),
+				info->extack);
+	if (err)
+		tcpseal_link_free(link);
+	return err;
+}
+
 int tcpseal_nl_link_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tcpseal_net *tn = tcpseal_net(genl_info_net(info));
 	struct tcpseal_link like = {};
+	struct tcpseal_txn *txn;
 	int err;
 
 	err = get_prefixes(info, &like);
-	if (err)
+	if (err) {
+		spoil_txn(tn, info);
 		return err;
+	}
 	mutex_lock(&tn->lock);
-	err = tcpseal_link_del(tn, &like, get_change(info), info->extack);
+	txn = tcpseal_txn_find(tn, info->snd_portid);
+	if (txn)
+		err = stage_del(tn, txn, &like, info);
+	else
+		err = tcpseal_link_del(tn, &like, get_change(info),
+				       info->extack);
 	mutex_unlock(&tn->lock);
+	if (!txn)
+		tcpseal_net_kick(tn);
+	return err;
+}
+
+int tcpseal_nl_link_begin_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tcpseal_net *tn = tcpseal_net(genl_info_net(info));
+	int err;
+
+	mutex_lock(&tn->lock);
+	err = tcpseal_txn_begin(tn, info->snd_portid, info->extack);
+	mutex_unlock(&tn->lock);
+	return err;
+}
+
+static struct tcpseal_txn *get_txn(struct tcpseal_net *tn,
+				   struct genl_info *info)
+{
+	struct tcpseal_txn *txn = tcpseal_txn_find(tn, info->snd_portid);
+
+	if (!txn)
+		NL_SET_ERR_MSG(info->extack,
+			       "this socket has no transaction: none was begun, or a request of it was refused");
+	return txn;
+}
+
+int tcpseal_nl_link_commit_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tcpseal_net *tn = tcpseal_net(genl_info_net(info));
+	struct tcpseal_txn *txn;
+	int err = -ENOENT;
+
+	mutex_lock(&tn->lock);
+	txn = get_txn(tn, info);
+	if (txn)
+		err = tcpseal_txn_commit(tn, txn, info->extack);
+	mutex_unlock(&tn->lock);
+	if (!err)
+		flush_work(&tn->lro);
 	tcpseal_net_kick(tn);
 	return err;
+}
+
+int tcpseal_nl_link_abort_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tcpseal_net *tn = tcpseal_net(genl_info_net(info));
+	struct tcpseal_txn *txn;
+
+	mutex_lock(&tn->lock);
+	txn = get_txn(tn, info);
+	if (txn)
+		tcpseal_txn_free(txn);
+	mutex_unlock(&tn->lock);
+	return txn ? 0 : -ENOENT;
 }
 
 int tcpseal_nl_link_flush_doit(struct sk_buff *skb, struct genl_info *info)
@@ -173,7 +286,13 @@ int tcpseal_nl_link_flush_doit(struct sk_buff *skb, struct genl_info *info)
 	int err;
 
 	mutex_lock(&tn->lock);
-	err = tcpseal_link_flush(tn, get_change(info), info->extack);
+	if (tcpseal_txn_find(tn, info->snd_portid)) {
+		NL_SET_ERR_MSG(info->extack,
+			       "a transaction deletes links one by one");
+		err = -EBUSY;
+	} else {
+		err = tcpseal_link_flush(tn, get_change(info), info->extack);
+	}
 	mutex_unlock(&tn->lock);
 	tcpseal_net_kick(tn);
 	return err;
@@ -219,7 +338,7 @@ int tcpseal_nl_link_get_dumpit(struct sk_buff *skb,
 
 	mutex_lock(&tn->lock);
 	cb->seq = tcpseal_link_seq(tn);
-	list_for_each_entry(link, &tn->policy->links, list) {
+	list_for_each_entry(link, &tcpseal_policy(tn)->links, list) {
 		if (link->id <= cb->args[0])
 			continue;
 		err = dump_link(skb, cb, link);

@@ -231,7 +231,8 @@ struct tcpseal_pair *tcpseal_pair_by_key(struct tcpseal_net *tn,
 		NL_SET_ERR_MSG(extack, "no such pair");
 		return NULL;
 	}
-	link = tcpseal_link_for_key(tn, key, NULL, NULL, NULL);
+	link = tcpseal_link_for_key(tcpseal_policy(tn), key, NULL, NULL,
+				    NULL);
 	if (!link) {
 		NL_SET_ERR_MSG(extack,
 			       "no link other than clear ones keys with this pair");

@@ -95,12 +95,11 @@ bool tcpseal_prefix_match(u16 family, const union nf_inet_addr *a,
 	return ipv6_prefix_equal(&a->in6, &prefix->in6, len);
 }
 
-/* The most specific link but @drop that covers the addresses. */
-static struct tcpseal_link *lookup_but(struct tcpseal_net *tn,
+/* The most specific link but @drop that covers the addresses. RCU. */
+static struct tcpseal_link *lookup_but(struct tcpseal_policy *policy,
 				       const struct tcpseal_addrs *a,
 				       const struct tcpseal_link *drop)
 {
-	struct tcpseal_policy *policy = tn->policy;
 	const struct tcpseal_tuples *tuples;
 	struct tcpseal_link *link;
 	struct link_key key;
@@ -133,17 +132,89 @@ static struct tcpseal_link *lookup_but(struct tcpseal_net *tn,
 struct tcpseal_link *tcpseal_link_lookup(struct tcpseal_net *tn,
 					 const struct tcpseal_addrs *a)
 {
-	return lookup_but(tn, a, NULL);
+	return lookup_but(rcu_dereference(tn->policy), a, NULL);
 }
 
-struct tcpseal_link *tcpseal_link_same(struct tcpseal_net *tn,
+struct tcpseal_link *tcpseal_link_same(struct tcpseal_policy *policy,
 				       const struct tcpseal_link *like)
 {
 	struct link_key key;
 
-	lockdep_assert_held(&tn->lock);
 	link_key(like, &key);
-	return rhashtable_lookup_fast(&tn->policy->hash, &key, link_params);
+	return rhashtable_lookup_fast(&policy->hash, &key, link_params);
+}
+
+struct tcpseal_link *tcpseal_link_parent(struct tcpseal_policy *policy,
+					 const struct tcpseal_link *child)
+{
+	const struct tcpseal_tuples *tuples;
+	struct tcpseal_link *link = NULL;
+	struct link_key key;
+	unsigned int i;
+
+	key.family = child->family;
+	rcu_read_lock();
+	tuples = rcu_dereference(policy->tuples[family_index(child->family)]);
+	for (i = 0; tuples && i < tuples->nr && !link; i++) {
+		key.local_len = tuples->tuple[i].local_len;
+		key.remote_len = tuples->tuple[i].remote_len;
+		if (key.local_len > child->local_len ||
+		    key.remote_len > child->remote_len ||
+		    (key.local_len == child->local_len &&
+		     key.remote_len == child->remote_len))
+			continue;
+		prefix_mask(&key.local, &child->local, child->family,
+			    key.local_len);
+		prefix_mask(&key.remote, &child->remote, child->family,
+			    key.remote_len);
+		link = rhashtable_lookup(&policy->hash, &key, link_params);
+	}
+	rcu_read_unlock();
+	return link;
+}
+
+/* By their lengths alone: could any link cross this one? */
+bool tcpseal_link_may_cross(struct tcpseal_policy *policy,
+			    const struct tcpseal_link *link)
+{
+	const struct tcpseal_tuples *tuples;
+	const struct tcpseal_tuple *t;
+	bool may = false;
+	unsigned int i;
+
+	rcu_read_lock();
+	tuples = rcu_dereference(policy->tuples[family_index(link->family)]);
+	for (i = 0; tuples && i < tuples->nr && !may; i++) {
+		t = &tuples->tuple[i];
+		may = (t->local_len < link->local_len &&
+		       t->remote_len > link->remote_len) ||
+		      (t->local_len > link->local_len &&
+		       t->remote_len < link->remote_len);
+	}
+	rcu_read_unlock();
+	return may;
+}
+
+/* Likewise: could two links have just this one in common? */
+bool tcpseal_link_may_settle(struct tcpseal_policy *policy,
+			     const struct tcpseal_link *link)
+{
+	bool shorter_local = false, shorter_remote = false;
+	const struct tcpseal_tuples *tuples;
+	const struct tcpseal_tuple *t;
+	unsigned int i;
+
+	rcu_read_lock();
+	tuples = rcu_dereference(policy->tuples[family_index(link->family)]);
+	for (i = 0; tuples && i < tuples->nr; i++) {
+		t = &tuples->tuple[i];
+		shorter_local |= t->local_len < link->local_len &&
+				 t->remote_len == link->remote_len;
+		shorter_remote |= t->remote_len < link->remote_len &&
+				  t->local_len == link->local_len;
+	}
+	rcu_read_unlock();
+	return shorter_local && shorter_remote;
 }
 
 /**
@@ -197,13 +268,14 @@ bool tcpseal_link_derives(const struct tcpseal_link *link,
 
 u32 tcpseal_link_seq(const struct tcpseal_net *tn)
 {
-	return tn->policy->seq;
+	return tcpseal_policy(tn)->seq;
 }
 
 bool tcpseal_link_any(const struct tcpseal_net *tn, u16 family)
 {
-	lockdep_assert_held(&tn->lock);
-	return rcu_access_pointer(tn->policy->tuples[family_index(family)]);
+	const struct tcpseal_policy *policy = tcpseal_policy(tn);
+
+	return rcu_access_pointer(policy->tuples[family_index(family)]);
 }
 
 bool tcpseal_link_covers(const struct tcpseal_link *link,
@@ -228,7 +300,7 @@ static struct tcpseal_link *preferred(struct tcpseal_link *a,
 	return tcpseal_link_weight(b) > tcpseal_link_weight(a) ? b : a;
 }
 
-struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
+struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_policy *policy,
 					  const struct tcpseal_addrs *key,
 					  const struct tcpseal_link *now,
 					  struct tcpseal_link *add,
@@ -236,9 +308,8 @@ struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
 {
 	struct tcpseal_link *link, *exact, *shared = NULL;
 
-	lockdep_assert_held(&tn->lock);
 	rcu_read_lock();
-	exact = lookup_but(tn, key, drop);
+	exact = lookup_but(policy, key, drop);
 	rcu_read_unlock();
 	if (add && tcpseal_link_covers(add, key))
 		exact = preferred(exact, add, NULL);
@@ -247,7 +318,7 @@ struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
 		return exact;
 	if (add && tcpseal_link_sharer(add) && tcpseal_link_derives(add, key))
 		shared = add;
-	list_for_each_entry(link, &tn->policy->sharers, sharer)
+	list_for_each_entry(link, &policy->sharers, sharer)
 		if (link != drop && tcpseal_link_derives(link, key))
 			shared = preferred(shared, link, now);
 	return shared;
@@ -271,7 +342,7 @@ struct tcpseal_link *tcpseal_link_alloc(void)
 
 void tcpseal_link_free(struct tcpseal_link *link)
 {
-	if (!link->has_successor)
+	if (!link->stats_lent)
 		free_percpu(link->stats);
 	kfree(link);
 }
@@ -281,14 +352,15 @@ static void link_free_rcu(struct rcu_head *rcu)
 	tcpseal_link_free(container_of(rcu, struct tcpseal_link, rcu));
 }
 
-static struct tcpseal_tuples *tuples_alloc(struct tcpseal_net *tn,
+static struct tcpseal_tuples *tuples_alloc(struct tcpseal_policy *policy,
 					   const struct tcpseal_link *link,
 					   gfp_t gfp)
 {
 	struct tcpseal_tuples *old, *new;
 
-	old = rcu_dereference_protected(tn->policy->tuples[family_index(link->family)],
-					lockdep_is_held(&tn->lock));
+	/* tn->lock, or nobody else knows of the policy */
+	old = rcu_dereference_protected(policy->tuples[family_index(link->family)],
+					true);
 	return kzalloc(struct_size(new, tuple, (old ? old->nr : 0) + 1),
 		       GFP_KERNEL_ACCOUNT | gfp);
 }
@@ -297,7 +369,7 @@ static struct tcpseal_tuples *tuples_alloc(struct tcpseal_net *tn,
  * Put the tuple of @link in (+1) or out (-1) of its family's array, whose
  * successor is @new.
  */
-static void tuples_change(struct tcpseal_net *tn,
+static void tuples_change(struct tcpseal_policy *policy,
 			  const struct tcpseal_link *link, int by,
 			  struct tcpseal_tuples *new)
 {
@@ -308,8 +380,7 @@ static void tuples_change(struct tcpseal_net *tn,
 		.remote_len	= link->remote_len,
 	};
 
-	old = rcu_dereference_protected(tn->policy->tuples[f],
-					lockdep_is_held(&tn->lock));
+	old = rcu_dereference_protected(policy->tuples[f], true);
 	for (i = 0; old && i < old->nr; i++)
 		if (old->tuple[i].local_len == t.local_len &&
 		    old->tuple[i].remote_len == t.remote_len)
@@ -335,7 +406,7 @@ static void tuples_change(struct tcpseal_net *tn,
 		kfree(new);
 		new = NULL;
 	}
-	rcu_assign_pointer(tn->policy->tuples[f], new);
+	rcu_assign_pointer(policy->tuples[f], new);
 	if (old)
 		kfree_rcu(old, rcu);
 }
@@ -345,67 +416,82 @@ static void tuples_change(struct tcpseal_net *tn,
  * strongest of the modes counts for all of them: rather too much is sealed
  * than too little.
  */
-static void link_pair_mode(struct tcpseal_net *tn, struct tcpseal_link *link)
+static void link_pair_mode(struct tcpseal_policy *policy,
+			   struct tcpseal_link *link)
 {
 	struct tcpseal_link *other;
 	u8 mode = link->mode;
 
-	list_for_each_entry(other, &tn->policy->links, list)
-		if (other->mode > mode && tcpseal_link_shares(link, other))
-			mode = other->mode;
+	if (tcpseal_link_sharer(link)) {
+		list_for_each_entry(other, &policy->links, list)
+			if (other->mode > mode &&
+			    tcpseal_link_shares(link, other))
+				mode = other->mode;
+	} else {
+		list_for_each_entry(other, &policy->sharers, sharer)
+			if (other->mode > mode &&
+			    tcpseal_link_shares(link, other))
+				mode = other->mode;
+	}
 	WRITE_ONCE(link->pair_mode, mode);
 }
 
 /* @changed came or went: it, and those that share pairs with it. */
-static void links_pair_modes(struct tcpseal_net *tn,
+static void links_pair_modes(struct tcpseal_policy *policy,
 			     struct tcpseal_link *changed)
 {
 	struct tcpseal_link *link;
 
-	if (!tcpseal_link_sharer(changed) && list_empty(&tn->policy->sharers)) {
+	if (!tcpseal_link_sharer(changed) && list_empty(&policy->sharers)) {
 		WRITE_ONCE(changed->pair_mode, changed->mode);
 		return;
 	}
-	link_pair_mode(tn, changed);
-	list_for_each_entry(link, &tn->policy->links, list)
+	link_pair_mode(policy, changed);
+	list_for_each_entry(link, &policy->links, list)
 		if (link != changed && tcpseal_link_shares(link, changed))
-			link_pair_mode(tn, link);
+			link_pair_mode(policy, link);
+}
+
+/*
+ * Whoever makes a pair looks its link up under this lock: what was made before
+ * is seen by the walk that follows, what comes later sees the new links.
+ */
+static void links_barrier(struct tcpseal_net *tn)
+{
+	spin_lock_bh(&tn->pair_lock);
+	spin_unlock_bh(&tn->pair_lock);
 }
 
 static void links_changed(struct tcpseal_net *tn, struct tcpseal_link *link)
 {
-	links_pair_modes(tn, link);
-	if (!++tn->policy->seq)
-		tn->policy->seq = 1;
-	/*
-	 * Whoever makes a pair looks its link up under this lock: what was
-	 * made before is seen by the walk that follows, what comes later sees
-	 * the new links.
-	 */
-	spin_lock_bh(&tn->pair_lock);
-	spin_unlock_bh(&tn->pair_lock);
+	struct tcpseal_policy *policy = tcpseal_policy(tn);
+
+	links_pair_modes(policy, link);
+	if (!++policy->seq)
+		policy->seq = 1;
+	links_barrier(tn);
 }
 
 struct tcpseal_tuples *tcpseal_links_prepare(struct tcpseal_net *tn,
 					     const struct tcpseal_link *link)
 {
-	return tuples_alloc(tn, link, 0);
+	return tuples_alloc(tcpseal_policy(tn), link, 0);
 }
 
 int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link,
 			 struct tcpseal_tuples *tuples)
 {
+	struct tcpseal_policy *policy = tcpseal_policy(tn);
 	int err;
 
 	link->pair_mode = link->mode;
-	err = rhashtable_insert_fast(&tn->policy->hash, &link->node,
-				     link_params);
+	err = rhashtable_insert_fast(&policy->hash, &link->node, link_params);
 	if (err)
 		return err;
-	tuples_change(tn, link, 1, tuples);
-	list_add_tail(&link->list, &tn->policy->links);
+	tuples_change(policy, link, 1, tuples);
+	list_add_tail(&link->list, &policy->links);
 	if (tcpseal_link_sharer(link))
-		list_add_tail(&link->sharer, &tn->policy->sharers);
+		list_add_tail(&link->sharer, &policy->sharers);
 	atomic_inc(&tn->nr_links);
 	links_changed(tn, link);
 	return 0;
@@ -414,27 +500,31 @@ int tcpseal_links_insert(struct tcpseal_net *tn, struct tcpseal_link *link,
 int tcpseal_links_replace(struct tcpseal_net *tn, struct tcpseal_link *old,
 			  struct tcpseal_link *link)
 {
+	struct tcpseal_policy *policy = tcpseal_policy(tn);
 	int err;
 
 	link->pair_mode = max_t(u8, old->pair_mode, link->mode);
-	err = rhashtable_replace_fast(&tn->policy->hash, &old->node,
-				      &link->node, link_params);
+	err = rhashtable_replace_fast(&policy->hash, &old->node, &link->node,
+				      link_params);
 	if (err)
 		return err;
 	list_replace(&old->list, &link->list);
 	list_del_init(&old->sharer);
 	if (tcpseal_link_sharer(link))
-		list_add_tail(&link->sharer, &tn->policy->sharers);
-	old->has_successor = true;
-	links_pair_modes(tn, old);
+		list_add_tail(&link->sharer, &policy->sharers);
+	old->stats_lent = true;
+	links_pair_modes(policy, old);
 	links_changed(tn, link);
 	return 0;
 }
 
 void tcpseal_links_remove(struct tcpseal_net *tn, struct tcpseal_link *link)
 {
-	rhashtable_remove_fast(&tn->policy->hash, &link->node, link_params);
-	tuples_change(tn, link, -1, tuples_alloc(tn, link, __GFP_NOFAIL));
+	struct tcpseal_policy *policy = tcpseal_policy(tn);
+
+	rhashtable_remove_fast(&policy->hash, &link->node, link_params);
+	tuples_change(policy, link, -1,
+		      tuples_alloc(policy, link, __GFP_NOFAIL));
 	list_del(&link->list);
 	list_del_init(&link->sharer);
 	atomic_dec(&tn->nr_links);
@@ -446,31 +536,245 @@ void tcpseal_link_free_later(struct tcpseal_link *link)
 	call_rcu(&link->rcu, link_free_rcu);
 }
 
-int tcpseal_policy_init(struct tcpseal_net *tn)
+/* With room for @links, which saves the table from growing. */
+static struct tcpseal_policy *policy_alloc(unsigned int links)
+{
+	struct rhashtable_params params = link_params;
+	struct tcpseal_policy *policy;
+
+	policy = kzalloc(sizeof(*policy), GFP_KERNEL_ACCOUNT);
+	if (!policy)
+		return NULL;
+	INIT_LIST_HEAD(&policy->links);
+	INIT_LIST_HEAD(&policy->sharers);
+	policy->seq = 1;
+	params.nelem_hint = links;
+	if (rhashtable_init(&policy->hash, &params)) {
+		kfree(policy);
+		return NULL;
+	}
+	return policy;
+}
+
+/* With its links, and their counters but for lent ones. Nobody reads it. */
+void tcpseal_policy_free(struct tcpseal_policy *policy)
+{
+	struct tcpseal_link *link, *next;
+
+	/* First: it may be about to move links to a table of another size */
+	rhashtable_destroy(&policy->hash);
+	list_for_each_entry_safe(link, next, &policy->links, list) {
+		tcpseal_link_free(link);
+		cond_resched();
+	}
+	kfree(rcu_dereference_protected(policy->tuples[0], true));
+	kfree(rcu_dereference_protected(policy->tuples[1], true));
+	kfree(policy);
+}
+
+static void policy_free_work(struct work_struct *work)
+{
+	tcpseal_policy_free(container_of(to_rcu_work(work),
+					 struct tcpseal_policy, free));
+}
+
+/**
+ * tcpseal_policy_copy() - the same links once more, for a transaction
+ * @from: policy to copy
+ * @more: how many links may be added
+ *
+ * Nothing is shared but the counters, which stay those of @from until the copy
+ * is published. Each copied link and the one it was made of know each other.
+ *
+ * Context: process, tn->lock. Return: the copy; NULL without memory.
+ */
+struct tcpseal_policy *tcpseal_policy_copy(struct tcpseal_policy *from,
+					   unsigned int more)
+{
+	struct tcpseal_policy *policy;
+	struct tcpseal_link *old, *link;
+	unsigned int n = more;
+
+	list_for_each_entry(old, &from->links, list) {
+		old->heir = NULL;
+		n++;
+	}
+	policy = policy_alloc(n);
+	if (!policy)
+		return NULL;
+	policy->last_id = from->last_id;
+	list_for_each_entry(old, &from->links, list) {
+		link = kmemdup(old, sizeof(*old), GFP_KERNEL_ACCOUNT);
+		if (!link)
+			goto err_free;
+		link->stats_lent = true;
+		link->old = old;
+		INIT_LIST_HEAD(&link->sharer);
+		list_add_tail(&link->list, &policy->links);
+		if (rhashtable_insert_fast(&policy->hash, &link->node,
+					   link_params))
+			goto err_free;
+		old->heir = link;
+		cond_resched();
+	}
+	return policy;
+
+err_free:
+	tcpseal_policy_free(policy);
+	return NULL;
+}
+
+/* Into a policy that is not published. */
+int tcpseal_policy_add(struct tcpseal_policy *policy,
+		       struct tcpseal_link *link)
 {
 	int err;
 
-	tn->policy = kzalloc(sizeof(*tn->policy), GFP_KERNEL_ACCOUNT);
-	if (!tn->policy)
-		return -ENOMEM;
-	INIT_LIST_HEAD(&tn->policy->links);
-	INIT_LIST_HEAD(&tn->policy->sharers);
-	tn->policy->seq = 1;
-	err = rhashtable_init(&tn->policy->hash, &link_params);
-	if (err)
-		kfree(tn->policy);
+	err = rhashtable_insert_fast(&policy->hash, &link->node, link_params);
+	if (!err)
+		list_add_tail(&link->list, &policy->links);
 	return err;
+}
+
+/* In a policy that is not published: in the place of @old, which is freed. */
+int tcpseal_policy_replace(struct tcpseal_policy *policy,
+			   struct tcpseal_link *old, struct tcpseal_link *link)
+{
+	int err;
+
+	err = rhashtable_replace_fast(&policy->hash, &old->node, &link->node,
+				      link_params);
+	if (err)
+		return err;
+	list_replace(&old->list, &link->list);
+	tcpseal_link_free(old);
+	return 0;
+}
+
+/* From a policy that is not published, to @gone. */
+void tcpseal_policy_remove(struct tcpseal_policy *policy,
+			   struct tcpseal_link *link, struct list_head *gone)
+{
+	rhashtable_remove_fast(&policy->hash, &link->node, link_params);
+	list_move_tail(&link->list, gone);
+}
+
+/* How many links have each pair of lengths, most specific first. */
+static int tuples_build(struct tcpseal_policy *policy, u16 family)
+{
+	unsigned int bits = 8 * tcpseal_addr_len(family), side = bits + 1;
+	unsigned int nr = 0, sum, i, *count;
+	struct tcpseal_tuples *tuples;
+	struct tcpseal_link *link;
+
+	count = kvcalloc(side * side, sizeof(*count), GFP_KERNEL_ACCOUNT);
+	if (!count)
+		return -ENOMEM;
+	list_for_each_entry(link, &policy->links, list)
+		if (link->family == family &&
+		    !count[link->local_len * side + link->remote_len]++)
+			nr++;
+	tuples = kzalloc(struct_size(tuples, tuple, nr), GFP_KERNEL_ACCOUNT);
+	if (!tuples) {
+		kvfree(count);
+		return -ENOMEM;
+	}
+	for (sum = 2 * bits + 1; nr && sum-- > 0;) {
+		for (i = sum > bits ? sum - bits : 0; i <= min(sum, bits); i++) {
+			unsigned int links = count[i * side + sum - i];
+
+			if (links)
+				tuples->tuple[tuples->nr++] =
+					(struct tcpseal_tuple){
+						.local_len = i,
+						.remote_len = sum - i,
+						.links = links,
+					};
+		}
+	}
+	kvfree(count);
+	if (!nr) {
+		kfree(tuples);
+		return 0;
+	}
+	rcu_assign_pointer(policy->tuples[family_index(family)], tuples);
+	return 0;
+}
+
+/**
+ * tcpseal_policy_finish() - what follows from the links of a new policy
+ * @policy: not published; its links do not change any more
+ *
+ * Context: process. Return: 0 or -ENOMEM.
+ */
+int tcpseal_policy_finish(struct tcpseal_policy *policy)
+{
+	struct tcpseal_link *link;
+	int err;
+
+	err = tuples_build(policy, AF_INET);
+	if (!err)
+		err = tuples_build(policy, AF_INET6);
+	if (err)
+		return err;
+	list_for_each_entry(link, &policy->links, list)
+		if (tcpseal_link_sharer(link))
+			list_add_tail(&link->sharer, &policy->sharers);
+	list_for_each_entry(link, &policy->links, list) {
+		link_pair_mode(policy, link);
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * tcpseal_policy_publish() - a new policy in the place of the present one
+ * @tn: namespace
+ * @policy: a finished copy of the present one
+ *
+ * For each look-up either all of the old links are there or all of the new
+ * ones. Pairs still point to old links: the caller re-points every one, and
+ * gives the old policy to tcpseal_policy_free_later() then.
+ *
+ * Context: process, tn->lock. Return: the old policy.
+ */
+struct tcpseal_policy *tcpseal_policy_publish(struct tcpseal_net *tn,
+					      struct tcpseal_policy *policy)
+{
+	struct tcpseal_policy *old = tcpseal_policy(tn);
+	struct tcpseal_link *link;
+	unsigned int n = 0;
+
+	policy->seq = (old->seq + 1) ?: 1;
+	list_for_each_entry(link, &policy->links, list) {
+		link->stats_lent = false;
+		if (link->old)
+			link->old->stats_lent = true;
+		n++;
+	}
+	rcu_assign_pointer(tn->policy, policy);
+	atomic_set(&tn->nr_links, n);
+	links_barrier(tn);
+	return old;
+}
+
+/* When no reader can be left. Process context. */
+void tcpseal_policy_free_later(struct tcpseal_policy *policy)
+{
+	INIT_RCU_WORK(&policy->free, policy_free_work);
+	queue_rcu_work(tcpseal_wq, &policy->free);
+}
+
+int tcpseal_policy_init(struct tcpseal_net *tn)
+{
+	struct tcpseal_policy *policy = policy_alloc(0);
+
+	RCU_INIT_POINTER(tn->policy, policy);
+	return policy ? 0 : -ENOMEM;
 }
 
 /* Nobody reads any more: hooks are gone, and a grace period is over. */
 void tcpseal_policy_exit(struct tcpseal_net *tn)
 {
-	struct tcpseal_link *link, *next;
-
-	list_for_each_entry_safe(link, next, &tn->policy->links, list)
-		tcpseal_link_free(link);
-	kfree(rcu_dereference_protected(tn->policy->tuples[0], true));
-	kfree(rcu_dereference_protected(tn->policy->tuples[1], true));
-	rhashtable_destroy(&tn->policy->hash);
-	kfree(tn->policy);
+	tcpseal_policy_free(rcu_dereference_protected(tn->policy, true));
 }

@@ -38,7 +38,14 @@ struct tcpseal_link {
 	int			inside[TCPSEAL_INSIDE_MAX];
 	u64			since;		/* seconds since the Epoch */
 	struct tcpseal_link_stats __percpu *stats;	/* moves to successor */
-	bool			has_successor;	/* which frees @stats then */
+	bool			stats_lent;	/* another link frees @stats */
+
+	/* While a transaction is committed, and for it alone; tn->lock */
+	struct tcpseal_link	*old;	/* which it is to follow, or NULL */
+	struct tcpseal_link	*heir;	/* which is to follow, or NULL */
+	u32			change;	/* TCPSEAL_CHANGE_FLAG_* of its request */
+	bool			staged;	/* there was a request */
+	bool			gone;	/* to delete it */
 };
 
 struct tcpseal_tuple {
@@ -53,6 +60,7 @@ struct tcpseal_tuples {
 	struct tcpseal_tuple	tuple[];
 };
 
+/* The links of a namespace. A transaction publishes another one. */
 struct tcpseal_policy {
 	struct rhashtable		hash;
 	struct tcpseal_tuples __rcu	*tuples[2];	/* v4, v6 */
@@ -61,7 +69,16 @@ struct tcpseal_policy {
 	struct list_head		sharers;
 	u32				seq;
 	u32				last_id;
+	struct rcu_work			free;
 };
+
+/* That which is in force. Process context, tn->lock. */
+static inline struct tcpseal_policy *
+tcpseal_policy(const struct tcpseal_net *tn)
+{
+	return rcu_dereference_protected(tn->policy,
+					 lockdep_is_held(&tn->lock));
+}
 
 int tcpseal_policy_init(struct tcpseal_net *tn);
 void tcpseal_policy_exit(struct tcpseal_net *tn);
@@ -102,14 +119,22 @@ u32 tcpseal_link_seq(const struct tcpseal_net *tn);
  * A link that may have a pair with this key, current one preferred; or NULL.
  * @add and @drop, or NULL: as if the one were there already, the other gone.
  */
-struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_net *tn,
+struct tcpseal_link *tcpseal_link_for_key(struct tcpseal_policy *policy,
 					  const struct tcpseal_addrs *key,
 					  const struct tcpseal_link *now,
 					  struct tcpseal_link *add,
 					  const struct tcpseal_link *drop);
 /* The link with the same two prefixes, or NULL. */
-struct tcpseal_link *tcpseal_link_same(struct tcpseal_net *tn,
+struct tcpseal_link *tcpseal_link_same(struct tcpseal_policy *policy,
 				       const struct tcpseal_link *like);
+/* The most specific other link around this one, or NULL. */
+struct tcpseal_link *tcpseal_link_parent(struct tcpseal_policy *policy,
+					 const struct tcpseal_link *child);
+/* By their lengths: could any link cross it, could two have it in common? */
+bool tcpseal_link_may_cross(struct tcpseal_policy *policy,
+			    const struct tcpseal_link *link);
+bool tcpseal_link_may_settle(struct tcpseal_policy *policy,
+			     const struct tcpseal_link *link);
 /* May the two key with the same pair, although neither hides the other? */
 bool tcpseal_link_shares(const struct tcpseal_link *a,
 			 const struct tcpseal_link *b);
@@ -141,6 +166,22 @@ int tcpseal_links_replace(struct tcpseal_net *tn, struct tcpseal_link *old,
 			  struct tcpseal_link *link);
 void tcpseal_links_remove(struct tcpseal_net *tn, struct tcpseal_link *link);
 void tcpseal_link_free_later(struct tcpseal_link *link);
+
+/* What a transaction is made of. */
+struct tcpseal_policy *tcpseal_policy_copy(struct tcpseal_policy *from,
+					   unsigned int more);
+int tcpseal_policy_add(struct tcpseal_policy *policy,
+		       struct tcpseal_link *link);
+int tcpseal_policy_replace(struct tcpseal_policy *policy,
+			   struct tcpseal_link *old, struct tcpseal_link *link);
+void tcpseal_policy_remove(struct tcpseal_policy *policy,
+			   struct tcpseal_link *link, struct list_head *gone);
+int tcpseal_policy_finish(struct tcpseal_policy *policy);
+struct tcpseal_policy *tcpseal_policy_publish(struct tcpseal_net *tn,
+					      struct tcpseal_policy *policy);
+void tcpseal_policy_free(struct tcpseal_policy *policy);
+void tcpseal_policy_free_later(struct tcpseal_policy *policy);
+
 /* Any link of this family? */
 bool tcpseal_link_any(const struct tcpseal_net *tn, u16 family);
 

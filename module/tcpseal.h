@@ -90,7 +90,8 @@ struct tcpseal_net {
 	struct mutex			lock;	/* see above */
 	bool				dying;
 
-	struct tcpseal_policy		*policy;
+	struct tcpseal_policy __rcu	*policy;	/* links; @lock */
+	struct list_head		txns;	/* of links; @lock */
 	struct rhashtable		pairs;
 	struct rhashtable		spis;
 	struct xarray			pair_ids;	/* by id: walks, dumps */

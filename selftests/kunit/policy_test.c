@@ -90,7 +90,7 @@ static bool link_fits(struct tcpseal_net *tn, const struct tcpseal_link *link)
 {
 	const struct tcpseal_link *l;
 
-	list_for_each_entry(l, &tn->policy->links, list) {
+	list_for_each_entry(l, &tcpseal_policy(tn)->links, list) {
 		if (l->family != link->family ||
 		    !prefixes_meet(&l->local, l->local_len, &link->local,
 				   link->local_len) ||
@@ -108,7 +108,7 @@ static struct tcpseal_link *link_by_force(struct tcpseal_net *tn,
 {
 	struct tcpseal_link *l, *best = NULL;
 
-	list_for_each_entry(l, &tn->policy->links, list)
+	list_for_each_entry(l, &tcpseal_policy(tn)->links, list)
 		if (l->family == a->family &&
 		    bits_match(&a->local, &l->local, l->local_len) &&
 		    bits_match(&a->remote, &l->remote, l->remote_len) &&
@@ -122,7 +122,7 @@ static struct tcpseal_link *any_link(struct tcpseal_net *tn)
 	unsigned int n = around_below(atomic_read(&tn->nr_links));
 	struct tcpseal_link *l;
 
-	list_for_each_entry(l, &tn->policy->links, list)
+	list_for_each_entry(l, &tcpseal_policy(tn)->links, list)
 		if (!n--)
 			return l;
 	return NULL;
@@ -195,8 +195,8 @@ static void lookup(struct kunit *test, u16 family)
 	KUNIT_EXPECT_LT(test, hits, ROUNDS * LOOKUPS * 1U);
 	drop_links(tn, LINKS);
 	KUNIT_EXPECT_FALSE(test, tcpseal_link_any(tn, family));
-	KUNIT_EXPECT_NULL(test, rcu_access_pointer(tn->policy->tuples[0]));
-	KUNIT_EXPECT_NULL(test, rcu_access_pointer(tn->policy->tuples[1]));
+	KUNIT_EXPECT_NULL(test, rcu_access_pointer(tcpseal_policy(tn)->tuples[0]));
+	KUNIT_EXPECT_NULL(test, rcu_access_pointer(tcpseal_policy(tn)->tuples[1]));
 	mutex_unlock(&tn->lock);
 	tcpseal_policy_exit(tn);
 	mutex_destroy(&tn->lock);

@@ -321,6 +321,8 @@ def special(spec):
     yield "sa-new: lanes not a power of two", sa(lanes=3)
     yield "sa-new: families mixed", sa(peer=six)
     yield "sa-new: no link for the pair", sa(peer=c)
+    yield "link-commit: nothing begun", Request(ops["link-commit"])
+    yield "link-abort: nothing begun", Request(ops["link-abort"])
     yield "sa-del: no such SPI", Request(ops["sa-del"], spi=424242)
     yield "sa-set: no such generation", Request(
         ops["sa-set"], local=a, peer=b, generation=987654)
