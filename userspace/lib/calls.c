@@ -65,6 +65,21 @@ int tcpseal_link_flush(struct tcpseal *ts, uint32_t change)
 	return call(ts, TCPSEAL_CMD_LINK_FLUSH, &attr_link, &l, ALL);
 }
 
+int tcpseal_link_begin(struct tcpseal *ts)
+{
+	return call(ts, TCPSEAL_CMD_LINK_BEGIN, NULL, NULL, 0);
+}
+
+int tcpseal_link_commit(struct tcpseal *ts)
+{
+	return call(ts, TCPSEAL_CMD_LINK_COMMIT, NULL, NULL, 0);
+}
+
+int tcpseal_link_abort(struct tcpseal *ts)
+{
+	return call(ts, TCPSEAL_CMD_LINK_ABORT, NULL, NULL, 0);
+}
+
 struct link_walk {
 	tcpseal_link_cb cb;
 	void *data;

@@ -264,6 +264,16 @@ int tcpseal_link_new(struct tcpseal *ts, const struct tcpseal_link *link);
 /** Looks at local, remote and change. */
 int tcpseal_link_del(struct tcpseal *ts, const struct tcpseal_link *link);
 int tcpseal_link_flush(struct tcpseal *ts, uint32_t change);
+/**
+ * A transaction: between begin and commit tcpseal_link_new() and
+ * tcpseal_link_del() on this handle only say what is wanted; commit does all of
+ * it, or nothing. Read the links after begin: -EAGAIN from commit means that
+ * somebody else has changed them since. Whatever commit returns, and after any
+ * refusal, the transaction is over; so it is when the handle is closed.
+ */
+int tcpseal_link_begin(struct tcpseal *ts);
+int tcpseal_link_commit(struct tcpseal *ts);
+int tcpseal_link_abort(struct tcpseal *ts);
 int tcpseal_link_dump(struct tcpseal *ts, tcpseal_link_cb cb, void *data);
 
 /** The message is wiped after sending; the caller wipes sa. */
@@ -363,6 +373,8 @@ int tcpseal_link_prefixes_parse(int argc, char *const argv[],
 /** The link in the words that tcpseal_link_parse() reads. Returns buf. */
 const char *tcpseal_link_format(const struct tcpseal_link *link, char *buf,
 				size_t size);
+/** Its AEAD; the default where it does not say one. */
+uint32_t tcpseal_link_aead(const struct tcpseal_link *link);
 /** Do both stand for the same addresses? */
 bool tcpseal_link_same_prefixes(const struct tcpseal_link *a,
 				const struct tcpseal_link *b);

@@ -353,7 +353,7 @@ bool tcpseal_link_same_prefixes(const struct tcpseal_link *a,
 	       !tcpseal_prefix_cmp(&a->remote, &b->remote);
 }
 
-static uint32_t aead_of(const struct tcpseal_link *link)
+uint32_t tcpseal_link_aead(const struct tcpseal_link *link)
 {
 	return TCPSEAL_HAS(link, LINK_AEAD) ? link->aead :
 					      TCPSEAL_AEAD_AES256_GCM;
@@ -363,7 +363,8 @@ bool tcpseal_link_same(const struct tcpseal_link *a,
 		       const struct tcpseal_link *b)
 {
 	return tcpseal_link_same_prefixes(a, b) && a->mode == b->mode &&
-	       a->flags == b->flags && aead_of(a) == aead_of(b) &&
+	       a->flags == b->flags &&
+	       tcpseal_link_aead(a) == tcpseal_link_aead(b) &&
 	       !tcpseal_addr_cmp(&a->via, &b->via) &&
 	       !strcmp(a->identity, b->identity) &&
 	       a->inside_n == b->inside_n &&
