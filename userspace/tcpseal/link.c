@@ -19,10 +19,14 @@ static const char usage[] =
 "       tcpseal link del LOCAL/len REMOTE/len [--force] [--weaken]\n"
 "       tcpseal link promote LOCAL/len REMOTE/len [to MODE] [within TIME]\n"
 "                        [force]\n"
+"       tcpseal link batch FILE\n"
 "       tcpseal link show\n"
 "       tcpseal link flush [--force] [--weaken]\n"
 "\n"
 "MODE := { clear | audit | prefer | require }, audit unless given\n"
+"\n"
+"batch: what stands behind \"link\" in each line of FILE (- is standard input),\n"
+"add and del, all of it at once or nothing\n"
 "\n"
 "promote: to the next mode, or to MODE. To require only if the link had its\n"
 "mode, and nobody talked plaintext, within TIME (1d), and no pair lacks a key\n";
@@ -150,12 +154,11 @@ static int check_prefixes(int argc, char **argv)
 	return 0;
 }
 
-static int link_add(int argc, char **argv)
+/* what the words behind "add" say; 0 or an exit status */
+static int read_add(int argc, char **argv, struct tcpseal_link *link)
 {
 	uint32_t change = take_change(&argc, argv);
-	struct tcpseal_link link = { };
 	struct tcpseal_err err = { };
-	struct tcpseal *ts;
 	int ret;
 
 	ret = check_prefixes(argc - 1, argv + 1);
@@ -163,14 +166,48 @@ static int link_add(int argc, char **argv)
 		ret = write_out(argc - 1, argv + 1);
 	if (ret)
 		return ret;
-	if (tcpseal_link_parse(argc - 1, argv + 1, &link, &err)) {
+	if (tcpseal_link_parse(argc - 1, argv + 1, link, &err)) {
 		refuse("%s", err.text);
 		return EXIT_USAGE;
 	}
 	if (change) {
-		link.change |= change;
-		TCPSEAL_MARK(&link, LINK_CHANGE);
+		link->change |= change;
+		TCPSEAL_MARK(link, LINK_CHANGE);
 	}
+	return 0;
+}
+
+static int read_del(int argc, char **argv, struct tcpseal_link *link)
+{
+	uint32_t change = take_change(&argc, argv);
+	struct tcpseal_err err = { };
+	int ret;
+
+	ret = check_prefixes(argc - 1, argv + 1);
+	if (ret)
+		return ret;
+	if (argc > 3)
+		return bad_word(argv[3], "unexpected word");
+	if (tcpseal_link_prefixes_parse(argc - 1, argv + 1, link, &err)) {
+		refuse("%s", err.text);
+		return EXIT_USAGE;
+	}
+	if (change) {
+		link->change = change;
+		TCPSEAL_MARK(link, LINK_CHANGE);
+	}
+	return 0;
+}
+
+static int link_add(int argc, char **argv)
+{
+	struct tcpseal_link link = { };
+	struct tcpseal *ts;
+	int ret;
+
+	ret = read_add(argc, argv, &link);
+	if (ret)
+		return ret;
 	ts = kernel_open();
 	if (!ts)
 		return EXIT_REFUSED;
@@ -182,31 +219,96 @@ static int link_add(int argc, char **argv)
 
 static int link_del(int argc, char **argv)
 {
-	uint32_t change = take_change(&argc, argv);
 	struct tcpseal_link link = { };
-	struct tcpseal_err err = { };
 	struct tcpseal *ts;
 	int ret;
 
-	ret = check_prefixes(argc - 1, argv + 1);
+	ret = read_del(argc, argv, &link);
 	if (ret)
 		return ret;
-	if (argc > 3)
-		return bad_word(argv[3], "unexpected word");
-	if (tcpseal_link_prefixes_parse(argc - 1, argv + 1, &link, &err)) {
-		refuse("%s", err.text);
-		return EXIT_USAGE;
-	}
-	if (change) {
-		link.change = change;
-		TCPSEAL_MARK(&link, LINK_CHANGE);
-	}
 	ts = kernel_open();
 	if (!ts)
 		return EXIT_REFUSED;
 	if (tcpseal_link_del(ts, &link))
 		ret = kernel_refused(ts);
 	tcpseal_close(ts);
+	return ret;
+}
+
+#define BATCH_WORDS	64		/* of a line */
+
+/* one line of a batch, as a request of the transaction */
+static int batch_line(struct tcpseal *ts, char *line)
+{
+	static const char *const verbs[] = { "add", "del", NULL };
+	char *argv[BATCH_WORDS], *word, *rest = NULL;
+	struct tcpseal_link link = { };
+	int argc = 0, verb, ret;
+
+	for (word = strtok_r(line, " \t\r\n", &rest); word && *word != '#';
+	     word = strtok_r(NULL, " \t\r\n", &rest)) {
+		if (argc == BATCH_WORDS - 1)
+			return bad_word(word, "too many words");
+		argv[argc++] = word;
+	}
+	argv[argc] = NULL;
+	if (!argc)
+		return 0;
+	verb = match_word(argv[0], verbs);
+	if (verb < 0)
+		return EXIT_USAGE;
+	ret = verb ? read_del(argc, argv, &link) : read_add(argc, argv, &link);
+	if (ret)
+		return ret;
+	if (verb ? tcpseal_link_del(ts, &link) : tcpseal_link_new(ts, &link))
+		return kernel_refused(ts);
+	return 0;
+}
+
+static int batch_file(struct tcpseal *ts, FILE *file, const char *name)
+{
+	unsigned int number = 0;
+	char *line = NULL;
+	size_t size = 0;
+	int ret = 0;
+
+	if (tcpseal_link_begin(ts))
+		return kernel_refused(ts);
+	while (!ret && getline(&line, &size, file) > 0) {
+		number++;
+		ret = batch_line(ts, line);
+	}
+	free(line);
+	if (ret)
+		note("%s:%u: nothing was changed", name, number);
+	else if (ferror(file))
+		ret = refuse("\"%s\": %s", name, strerror(errno));
+	else if (tcpseal_link_commit(ts))
+		ret = kernel_refused(ts);
+	return ret;
+}
+
+static int link_batch(int argc, char **argv)
+{
+	struct tcpseal *ts;
+	bool opened;
+	FILE *file;
+	int ret;
+
+	if (argc < 2)
+		return missing("FILE");
+	if (argc > 2)
+		return bad_word(argv[2], "unexpected word");
+	opened = strcmp(argv[1], "-");
+	file = opened ? fopen(argv[1], "re") : stdin;
+	if (!file)
+		return refuse("\"%s\": %s", argv[1], strerror(errno));
+	ts = kernel_open();
+	ret = ts ? batch_file(ts, file, argv[1]) : EXIT_REFUSED;
+	/* what was not committed goes with the handle */
+	tcpseal_close(ts);
+	if (opened)
+		fclose(file);
 	return ret;
 }
 
@@ -352,6 +454,7 @@ int link_main(int argc, char **argv)
 		{ "add", link_add, "add a link, or change it" },
 		{ "del", link_del, "remove a link" },
 		{ "delete", link_del, "the same" },
+		{ "batch", link_batch, "add and remove many, all or none" },
 		{ "promote", link_promote, "to the next mode, if it may" },
 		{ "show", link_show, "list links" },
 		{ "list", link_show, "the same" },
