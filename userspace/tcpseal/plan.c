@@ -147,6 +147,7 @@ struct plan {
 	struct list pairs;
 	unsigned int n[STAY + 1];
 	unsigned int weaker, refused;
+	uint32_t change;		/* allowed beyond the words of the file */
 };
 
 static bool staying(const struct plan *p, const struct tcpseal_link *link)
@@ -165,11 +166,12 @@ static const struct tcpseal_link *nearer(const struct tcpseal_link *best,
 }
 
 /*
- * The mode that the addresses of @link would get from the links around it
- * afterwards, or have now: TCPSEAL_MODE_NONE without one.
+ * The link that the addresses of @link would get from those around it
+ * afterwards, or have now; or NULL.
  */
-static uint32_t around(const struct plan *p, const struct tcpseal_link *link,
-		       bool afterwards)
+static const struct tcpseal_link *around(const struct plan *p,
+					 const struct tcpseal_link *link,
+					 bool afterwards)
 {
 	const struct tcpseal_link *best = NULL, *other = p->links.items;
 	size_t i;
@@ -180,76 +182,170 @@ static uint32_t around(const struct plan *p, const struct tcpseal_link *link,
 	}
 	for (i = 0; afterwards && i < p->new.n; i++)
 		best = nearer(best, &p->new.lines[i].link, link);
-	return best ? best->mode : TCPSEAL_MODE_NONE;
+	return best;
 }
 
-static unsigned int keyed_pairs(const struct plan *p,
-				const struct tcpseal_link *link)
+static uint32_t mode_of(const struct tcpseal_link *link)
 {
+	return link ? link->mode : TCPSEAL_MODE_NONE;
+}
+
+static bool has_device(const struct tcpseal_link *link, uint32_t device)
+{
+	unsigned int i;
+
+	for (i = 0; i < link->inside_n; i++) {
+		if (link->inside[i] == device)
+			return true;
+	}
+	return false;
+}
+
+/* Do pairs keep their keys when they go from one link to the other? */
+static bool keeps_keys(const struct tcpseal_link *old,
+		       const struct tcpseal_link *new)
+{
+	const uint32_t keying = TCPSEAL_LINK_FLAG_FORWARD |
+				TCPSEAL_LINK_FLAG_KEYS_MANUAL;
+	unsigned int i;
+
+	if (!new || new->mode == TCPSEAL_MODE_CLEAR ||
+	    tcpseal_link_aead(old) != tcpseal_link_aead(new) ||
+	    strcmp(old->identity, new->identity) ||
+	    tcpseal_addr_cmp(&old->via, &new->via) ||
+	    (old->flags ^ new->flags) & keying)
+		return false;
+	for (i = 0; i < old->inside_n; i++) {
+		if (!has_device(new, old->inside[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Of the pairs with keys that @link has now, those for addresses of @of */
+static unsigned int keyed_pairs(const struct plan *p,
+				const struct tcpseal_link *link,
+				const struct tcpseal_link *of)
+{
+	bool shares = TCPSEAL_HAS(link, LINK_VIA) ||
+		      link->flags & TCPSEAL_LINK_FLAG_FORWARD;
 	const struct tcpseal_pair *pair = p->pairs.items;
 	unsigned int n = 0;
 	size_t i;
 
 	for (i = 0; i < p->pairs.n; i++, pair++) {
-		if (pair->link_id == link->id && (pair->tx_id || pair->rx_id))
+		if (pair->link_id == link->id && (pair->tx_id || pair->rx_id) &&
+		    (shares || (tcpseal_prefix_has(&of->local, &pair->local) &&
+				tcpseal_prefix_has(&of->remote, &pair->remote))))
 			n++;
 	}
 	return n;
 }
 
-/* One line of the plan, of @old (in the kernel) and @new; one may be NULL */
+/* What is said of one link, the old one (in the kernel) or the new one or both */
+struct entry {
+	enum change what;
+	const struct tcpseal_link *old, *new;
+	uint32_t was, will;		/* modes, of the links around, too */
+	bool weaker, unsaid, ends, refused;
+	unsigned int keyed;		/* pairs that lose their keys */
+};
+
+static struct entry judge(const struct plan *p, enum change what,
+			  const struct tcpseal_link *old,
+			  const struct tcpseal_link *new)
+{
+	const struct tcpseal_link *link = new ? new : old, *said, *before;
+	const struct tcpseal_link *after;
+	struct entry e = { .what = what, .old = old, .new = new };
+	uint32_t change;
+
+	if (!link)
+		return e;
+	before = old ? old : around(p, link, false);
+	after = new ? new : around(p, link, true);
+	/* what is removed is removed with the words that it came with */
+	said = new ? new : in_conf(&p->old, link);
+	e.was = mode_of(before);
+	e.will = what == STAY ? e.was : mode_of(after);
+	e.weaker = e.will < e.was;
+	if (what == STAY || !said)
+		return e;
+	change = said->change | p->change;
+	if (before && !keeps_keys(before, after))
+		e.keyed = keyed_pairs(p, before, link);
+	/* as tcpseald has it */
+	e.ends = change & TCPSEAL_CHANGE_FLAG_FORCE ||
+		 (change & TCPSEAL_CHANGE_FLAG_WEAKEN &&
+		  (!new || new->mode == TCPSEAL_MODE_CLEAR));
+	e.unsaid = e.was == TCPSEAL_MODE_REQUIRE &&
+		   e.will != TCPSEAL_MODE_REQUIRE &&
+		   !(change & TCPSEAL_CHANGE_FLAG_WEAKEN);
+	e.refused = e.unsaid || (e.keyed && !e.ends);
+	return e;
+}
+
+static void tell_json(const struct entry *e, const char *words)
+{
+	json_t *o = json_object();
+
+	put_str(o, "change", change_names[e->what]);
+	put_str(o, "link", words);
+	put_str(o, "mode_before", tcpseal_mode_name(e->was));
+	put_str(o, "mode_after", tcpseal_mode_name(e->will));
+	put(o, "weaker", json_boolean(e->weaker));
+	put(o, "refused", json_boolean(e->refused));
+	put(o, "keyed_pairs", json_integer(e->keyed));
+	json_put(NULL, o);
+}
+
+static void tell_refused(const char *why)
+{
+	printf("        %sREFUSED%s: %s\n", paint("bad"), paint(""), why);
+}
+
+static void tell_text(const struct entry *e, const char *words)
+{
+	char before[TCPSEAL_LINK_STRLEN];
+
+	printf("%-6s  %s\n", change_names[e->what], words);
+	if (e->what == CHANGE)
+		printf("        now %s\n",
+		       tcpseal_link_format(e->old, before, sizeof(before)));
+	if (e->what == STAY)
+		printf("        is in neither file\n");
+	if (e->weaker)
+		printf("        %sWEAKER%s: mode %s becomes %s\n",
+		       paint("bad"), paint(""), tcpseal_mode_name(e->was),
+		       e->will ? tcpseal_mode_name(e->will) : "no link at all");
+	if (e->keyed)
+		printf("        pairs that lose their keys: %u; their connections end by a reset\n",
+		       e->keyed);
+	if (e->unsaid)
+		tell_refused(e->what == REMOVE ?
+			     "its line did not say weaken; \"tcpseal apply ... --weaken\" removes it" :
+			     "the line does not say weaken");
+	else if (e->refused)
+		tell_refused(e->what == REMOVE || e->will == TCPSEAL_MODE_CLEAR ?
+			     "it was not said that keys may go; \"tcpseal apply ... --weaken\" does it" :
+			     "it was not said that keys may go; \"tcpseal apply ... --force\" does it");
+}
+
 static void tell(struct plan *p, enum change what,
 		 const struct tcpseal_link *old,
 		 const struct tcpseal_link *new)
 {
-	const struct tcpseal_link *link = new ? new : old;
-	uint32_t was = old ? old->mode : around(p, link, false);
-	uint32_t will = new ? new->mode : around(p, link, true);
-	char words[TCPSEAL_LINK_STRLEN], before[TCPSEAL_LINK_STRLEN];
-	bool weaker = what != STAY && will < was;
-	/* what is removed is removed with the words that it came with */
-	const struct tcpseal_link *said = new ? new : in_conf(&p->old, old);
-	bool refused = said && was == TCPSEAL_MODE_REQUIRE &&
-		       will != TCPSEAL_MODE_REQUIRE &&
-		       !(said->change & TCPSEAL_CHANGE_FLAG_WEAKEN);
-	unsigned int keyed = old && what == REMOVE ? keyed_pairs(p, old) : 0;
-	json_t *o;
+	struct entry e = judge(p, what, old, new);
+	char words[TCPSEAL_LINK_STRLEN];
 
 	p->n[what]++;
-	p->weaker += weaker;
-	p->refused += refused;
-	tcpseal_link_format(link, words, sizeof(words));
-	if (opt_json) {
-		o = json_object();
-		put_str(o, "change", change_names[what]);
-		put_str(o, "link", words);
-		put_str(o, "mode_before", tcpseal_mode_name(was));
-		put_str(o, "mode_after", tcpseal_mode_name(what == STAY ? was :
-								     will));
-		put(o, "weaker", json_boolean(weaker));
-		put(o, "refused", json_boolean(refused));
-		put(o, "keyed_pairs", json_integer(keyed));
-		json_put(NULL, o);
-		return;
-	}
-	printf("%-6s  %s\n", change_names[what], words);
-	if (what == CHANGE)
-		printf("        now %s\n",
-		       tcpseal_link_format(old, before, sizeof(before)));
-	if (what == STAY)
-		printf("        is in neither file\n");
-	if (weaker)
-		printf("        %sWEAKER%s: mode %s becomes %s\n",
-		       paint("bad"), paint(""), tcpseal_mode_name(was),
-		       will ? tcpseal_mode_name(will) : "no link at all");
-	if (refused)
-		printf("        %sREFUSED%s: %s\n", paint("bad"), paint(""),
-		       what == REMOVE ?
-		       "its line did not say weaken; \"tcpseal link del ... --weaken\" removes it" :
-		       "the line does not say weaken");
-	if (keyed)
-		printf("        pairs that hold keys: %u; it goes when those are gone, or by \"tcpseal link del ... --force\"\n",
-		       keyed);
+	p->weaker += e.weaker;
+	p->refused += e.refused;
+	tcpseal_link_format(new ? new : old, words, sizeof(words));
+	if (opt_json)
+		tell_json(&e, words);
+	else
+		tell_text(&e, words);
 }
 
 static void compare(struct plan *p)
@@ -303,12 +399,33 @@ static int take(struct plan *p)
 	return ret;
 }
 
+int plan_show(const char *file, const char *from, uint32_t change)
+{
+	struct plan p = { .change = change };
+	int ret;
+
+	ret = read_conf(&p.new, file);
+	if (!ret && from)
+		ret = read_conf(&p.old, from);
+	if (!ret)
+		ret = take(&p);
+	if (!ret) {
+		print_plan(&p);
+		if (p.refused)
+			ret = EXIT_REFUSED;
+	}
+	list_free(&p.pairs);
+	list_free(&p.links);
+	free(p.old.lines);
+	free(p.new.lines);
+	return ret;
+}
+
 int plan_main(int argc, char **argv)
 {
 	static const char *const words[] = { "from", NULL };
 	const char *from = NULL;
-	struct plan p = { };
-	int ret;
+	int ret, end;
 
 	if (wants_help(argc, argv))
 		return print_usage(usage);
@@ -325,20 +442,7 @@ int plan_main(int argc, char **argv)
 		return bad_word(argv[3], "unexpected word");
 	if (!from && !access(TCPSEAL_CONF_FILE, F_OK))
 		from = TCPSEAL_CONF_FILE;
-	ret = read_conf(&p.new, argv[0]);
-	if (!ret && from)
-		ret = read_conf(&p.old, from);
-	if (!ret)
-		ret = take(&p);
-	if (!ret) {
-		print_plan(&p);
-		ret = print_end();
-		if (!ret && p.refused)
-			ret = EXIT_REFUSED;
-	}
-	list_free(&p.pairs);
-	list_free(&p.links);
-	free(p.old.lines);
-	free(p.new.lines);
-	return ret;
+	ret = plan_show(argv[0], from, 0);
+	end = print_end();
+	return ret ? ret : end;
 }

@@ -77,6 +77,13 @@ char *fmt_count(char *buf, size_t len, uint64_t n);
 
 const char *paint(const char *what);	/* "bad", "good", "head", "" */
 
+/*
+ * plan.c: what the links of FILE would change of those that came from another
+ * file (or NULL), where TCPSEAL_CHANGE_FLAG_... allow more than its words.
+ * EXIT_REFUSED if something would be refused.
+ */
+int plan_show(const char *file, const char *from, uint32_t change);
+
 /* The commands: link.c, sa.c and so on */
 int link_main(int argc, char **argv);
 int sa_main(int argc, char **argv);

@@ -233,7 +233,7 @@ static int begin_again(void)
 
 	if (kernel_open(error, sizeof(error)))
 		return -ENOENT;
-	if (setup_apply(setup_now, NULL, error, sizeof(error))) {
+	if (setup_apply(setup_now, NULL, 0, error, sizeof(error))) {
 		log_error("%s", error);
 		kernel_close();
 		return -EINVAL;

@@ -171,7 +171,7 @@ static int start(char *error, size_t size)
 		return -ENOMEM;
 	ret = kernel_open(error, size);
 	if (!ret)
-		ret = setup_apply(setup_now, NULL, error, size);
+		ret = setup_apply(setup_now, NULL, 0, error, size);
 	if (ret)
 		return ret;
 	snprintf(error, size, "the state in %s cannot be used",

@@ -155,9 +155,13 @@ struct setup *setup_get(struct setup *setup);
 void setup_put(struct setup *setup);
 extern struct setup *setup_now;		/* the loop's; others hold references */
 void setup_reload(const char *file);
-/* Puts the file's links and limits into the kernel. before may be NULL. */
-int setup_apply(const struct setup *setup, const struct setup *before,
-		char *error, size_t size);
+/*
+ * Puts the file's links and limits into the kernel, all or none. before may be
+ * NULL; of its links those go that the file has no more. change: what
+ * TCPSEAL_CHANGE_FLAG_... allow, beyond the words of the file.
+ */
+int setup_apply(const struct setup *setup, const struct conf *before,
+		uint32_t change, char *error, size_t size);
 
 /* wire.c: the messages of the control protocol */
 #define WIRE_VERSION	1
