@@ -32,6 +32,7 @@ static const struct command commands[] = {
 	{ "leave",	leave_main,	"have peers forget that this host seals" },
 	{ "audit",	audit_main,	"who still talks plaintext" },
 	{ "plan",	plan_main,	"what a new configuration would change" },
+	{ "apply",	apply_main,	"a new configuration, all of it or nothing" },
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
 	{ "top",	top_main,	"the busiest pairs, again and again" },

@@ -91,6 +91,7 @@ int peer_main(int argc, char **argv);
 int leave_main(int argc, char **argv);
 int audit_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
+int apply_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int why_main(int argc, char **argv);
 int top_main(int argc, char **argv);

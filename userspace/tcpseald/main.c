@@ -37,6 +37,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,6 +58,13 @@ struct event_base *loop;
 
 static const char *conf_file = TCPSEAL_CONF_FILE;
 static struct event *on_term, *on_int, *on_hup;
+
+const char *conf_path(void)
+{
+	static char path[PATH_MAX];
+
+	return realpath(conf_file, path) ? path : conf_file;
+}
 
 uint64_t now_ms(void)
 {
@@ -171,7 +179,7 @@ static int start(char *error, size_t size)
 		return -ENOMEM;
 	ret = kernel_open(error, size);
 	if (!ret)
-		ret = setup_apply(setup_now, NULL, 0, error, size);
+		ret = trial_start(error, size);
 	if (ret)
 		return ret;
 	snprintf(error, size, "the state in %s cannot be used",
@@ -186,13 +194,16 @@ static int start(char *error, size_t size)
 		ret = listen_start(error, size);
 	if (!ret)
 		ret = kernel_start();
-	if (!ret)
+	if (!ret) {
 		metrics_start();
+		control_start();
+	}
 	return ret;
 }
 
 static void stop(void)
 {
+	control_stop();
 	metrics_stop();
 	worker_stop();
 	listen_stop();
@@ -289,6 +300,7 @@ int main(int argc, char *argv[])
 	       conf_file);
 	event_base_dispatch(loop);
 	notify("STOPPING=1");
+	trial_stop();
 	stop();
 	return EXIT_SUCCESS;
 }

@@ -12,22 +12,37 @@
 
 struct setup *setup_now;
 
-struct setup *setup_read(const char *file, char *error, size_t size)
+/* Takes over conf; NULL means that error says why */
+static struct setup *setup_of(struct conf *conf, char *error, size_t size)
 {
 	struct setup *setup = calloc(1, sizeof(*setup));
 
-	if (!setup) {
-		snprintf(error, size, "out of memory");
+	if (!conf || !setup) {
+		if (conf)
+			snprintf(error, size, "out of memory");
+		conf_free(conf);
+		free(setup);
 		return NULL;
 	}
 	atomic_init(&setup->refs, 1);
-	setup->conf = conf_read(file, error, size);
-	if (setup->conf)
-		setup->ident = ident_load(setup->conf, error, size);
+	setup->conf = conf;
+	setup->ident = ident_load(conf, error, size);
 	if (setup->ident)
 		return setup;
 	setup_put(setup);
 	return NULL;
+}
+
+struct setup *setup_read(const char *file, char *error, size_t size)
+{
+	return setup_of(conf_read(file, error, size), error, size);
+}
+
+struct setup *setup_parse(const char *name, const char *text, size_t length,
+			  char *error, size_t size)
+{
+	return setup_of(conf_parse(name, text, length, error, size), error,
+			size);
 }
 
 struct setup *setup_get(struct setup *setup)
@@ -286,12 +301,31 @@ static void keep_fixed(struct conf *now, struct conf *before)
 	before->state = state;
 }
 
+void setup_put_in_force(struct setup *setup)
+{
+	struct setup *before = setup_now;
+
+	keep_fixed(setup->conf, before->conf);
+	log_set_level(setup->conf->log_level);
+	setup_now = setup;
+	metrics_identity(setup);
+	notify("STATUS=%zu links from %s", setup->conf->links_n,
+	       setup->conf->name);
+	sas_judge(setup->ident, before->ident);
+	attempt_links_changed();
+}
+
 void setup_reload(const char *file)
 {
-	struct setup *setup, *before = setup_now;
+	struct setup *setup = NULL, *before = setup_now;
 	char error[512];
 
-	setup = setup_read(file, error, sizeof(error));
+	if (trial_runs())
+		snprintf(error, sizeof(error),
+			 "%s is on trial for %u seconds more: \"tcpseal apply confirm\" or \"tcpseal apply back\" first",
+			 before->conf->name, trial_seconds());
+	else
+		setup = setup_read(file, error, sizeof(error));
 	if (setup && kernel_there() &&
 	    setup_apply(setup, before->conf, 0, error, sizeof(error))) {
 		setup_put(setup);
@@ -303,13 +337,7 @@ void setup_reload(const char *file)
 		notify("STATUS=reload refused: %s", error);
 		return;
 	}
-	keep_fixed(setup->conf, before->conf);
-	log_set_level(setup->conf->log_level);
-	setup_now = setup;
-	metrics_identity(setup);
+	setup_put_in_force(setup);
 	log_info("%s is in force", file);
-	notify("STATUS=%zu links from %s", setup->conf->links_n, file);
-	sas_judge(setup->ident, before->ident);
-	attempt_links_changed();
 	setup_put(before);
 }

@@ -22,6 +22,7 @@
 /* main.c */
 extern struct event_base *loop;
 
+const char *conf_path(void);		/* what a start reads */
 uint64_t now_ms(void);			/* CLOCK_BOOTTIME */
 uint32_t random_u32(void);
 /* value, less or more by up to a quarter of it */
@@ -151,6 +152,8 @@ struct setup {
 };
 
 struct setup *setup_read(const char *file, char *error, size_t size);
+struct setup *setup_parse(const char *name, const char *text, size_t length,
+			  char *error, size_t size);
 struct setup *setup_get(struct setup *setup);
 void setup_put(struct setup *setup);
 extern struct setup *setup_now;		/* the loop's; others hold references */
@@ -162,6 +165,28 @@ void setup_reload(const char *file);
  */
 int setup_apply(const struct setup *setup, const struct conf *before,
 		uint32_t change, char *error, size_t size);
+/* After it was applied. What was in setup_now is the caller's again */
+void setup_put_in_force(struct setup *setup);
+
+/* trial.c: a configuration that is in force for a while */
+bool trial_runs(void);
+unsigned int trial_seconds(void);	/* left */
+/* The file's links into the kernel, out of it what another daemon had on trial */
+int trial_start(char *error, size_t size);
+/* Applies setup. connections: lines, those that there are */
+int trial_begin(struct setup *setup, const char *text, size_t length,
+		uint32_t change, uint32_t seconds, const char *connections,
+		char *error, size_t size);
+int trial_back(char *error, size_t size);
+/* connection: "CLIENT PORT SERVER PORT" as ssh has it, or NULL */
+bool trial_allow(const char *connection, bool force, char *why, size_t size);
+/* The file that a start reads has to say the same by now */
+bool trial_confirm(const char *file, char *why, size_t size);
+void trial_stop(void);
+
+/* control.c: what the command line asks for */
+void control_start(void);
+void control_stop(void);
 
 /* wire.c: the messages of the control protocol */
 #define WIRE_VERSION	1
