@@ -9,6 +9,7 @@
 
 #include "abort.h"
 #include "ctrl.h"
+#include "segment.h"
 
 #define BATCH	32
 /* Connections may come as fast as they are ended: then some stay */
@@ -25,23 +26,6 @@ struct abort_walk {
 	struct sock			*batch[BATCH];
 };
 
-static void sock_addrs(const struct sock *sk, struct tcpseal_addrs *a)
-{
-	memset(a, 0, sizeof(*a));
-#if IS_ENABLED(CONFIG_IPV6)
-	if (sk->sk_family == AF_INET6 &&
-	    !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
-		a->family = AF_INET6;
-		a->local.in6 = sk->sk_v6_rcv_saddr;
-		a->remote.in6 = sk->sk_v6_daddr;
-		return;
-	}
-#endif
-	a->family = AF_INET;
-	a->local.ip = sk->sk_rcv_saddr;
-	a->remote.ip = sk->sk_daddr;
-}
-
 /* RCU. */
 static bool abort_match(const struct abort_walk *walk, const struct sock *sk)
 {
@@ -55,7 +39,7 @@ static bool abort_match(const struct abort_walk *walk, const struct sock *sk)
 		return false;
 	if (walk->syn_sent_only && state != TCP_SYN_SENT)
 		return false;
-	sock_addrs(sk, &a);
+	tcpseal_sock_addrs(sk, &a);
 	link = tcpseal_link_lookup(walk->tn, &a);
 	if (!link)
 		return false;

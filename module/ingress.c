@@ -60,6 +60,7 @@ static enum tcpseal_verdict ingress_accept(struct tcpseal_net *tn,
 	if (w->pair) {
 		atomic64_add(segs, &w->pair->plain_in);
 		atomic64_add(seg->payload, &w->pair->plain_in_bytes);
+		WRITE_ONCE(w->pair->plain_at, get_jiffies_64());
 	}
 	return TCPSEAL_ACCEPT;
 }

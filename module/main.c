@@ -8,6 +8,7 @@
 #include "netlink.h"
 #include "power.h"
 #include "skb.h"
+#include "sockopt.h"
 
 static int __init tcpseal_init(void)
 {
@@ -23,8 +24,13 @@ static int __init tcpseal_init(void)
 	err = tcpseal_netlink_init();
 	if (err)
 		goto exit_power;
+	err = tcpseal_sockopt_init();
+	if (err)
+		goto exit_netlink;
 	return 0;
 
+exit_netlink:
+	tcpseal_netlink_exit();
 exit_power:
 	tcpseal_power_exit();
 exit_net:
@@ -36,6 +42,7 @@ exit_net:
 
 static void __exit tcpseal_exit(void)
 {
+	tcpseal_sockopt_exit();
 	tcpseal_netlink_exit();
 	tcpseal_power_exit();
 	tcpseal_net_exit();

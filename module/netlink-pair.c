@@ -211,6 +211,13 @@ static u64 pair_last_sealed(const struct tcpseal_pair *pair)
 	       ktime_get_real_seconds() - ago / HZ : pair->last_sealed;
 }
 
+static u32 pair_clean(const struct tcpseal_pair *pair)
+{
+	u64 ago = get_jiffies_64() - READ_ONCE(pair->plain_at);
+
+	return div_u64(ago, HZ);
+}
+
 static int put_pair_who(struct sk_buff *msg, const struct tcpseal_pair *pair,
 			const struct tcpseal_link *link)
 {
@@ -253,7 +260,8 @@ static int put_pair_memory(struct sk_buff *msg,
 				    backoff)) ||
 	    (test_bit(TCPSEAL_PAIR_WANT, &pair->bits) &&
 	     nla_put_u32(msg, TCPSEAL_A_PAIR_WHY, READ_ONCE(pair->why))) ||
-	    nla_put_u32(msg, TCPSEAL_A_PAIR_HELD, READ_ONCE(pair->nr_held)))
+	    nla_put_u32(msg, TCPSEAL_A_PAIR_HELD, READ_ONCE(pair->nr_held)) ||
+	    nla_put_u32(msg, TCPSEAL_A_PAIR_CLEAN_SECS, pair_clean(pair)))
 		return -EMSGSIZE;
 	return 0;
 }

@@ -122,6 +122,7 @@ static struct tcpseal_pair *pair_new(struct tcpseal_net *tn,
 	pair->last_used = jiffies;
 	pair->next_acquire = jiffies;
 	pair->last_opened = jiffies;
+	pair->plain_at = get_jiffies_64();
 	pair->demand = READ_ONCE(link->pair_mode) == TCPSEAL_MODE_REQUIRE ?
 		       TCPSEAL_MUST_SEAL : TCPSEAL_MAY_PLAIN;
 	tcpseal_hold_pair_init(pair);
@@ -361,6 +362,8 @@ void tcpseal_pair_update(struct tcpseal_pair *pair)
 		return;
 	demand = pair_demand(pair);
 	WRITE_ONCE(pair->demand, demand);
+	if (old == TCPSEAL_MAY_PLAIN && demand != TCPSEAL_MAY_PLAIN)
+		WRITE_ONCE(pair->plain_at, get_jiffies_64());
 	switch (demand) {
 	case TCPSEAL_MUST_BLOCK:
 		if (old == TCPSEAL_MUST_BLOCK)

@@ -49,6 +49,8 @@ struct tcpseal_pair {
 	/* jiffies64 of the first opened record, or the agreement */
 	u64			agreed_at;
 	u64			yields_until;	/* jiffies64 */
+	/* jiffies64: plaintext was let in, or might have been, until then */
+	u64			plain_at;
 	u64			sticky_since;	/* seconds since the Epoch */
 	u64			last_sealed;
 	unsigned long		backoff_until;	/* jiffies, 0 = none */

@@ -469,6 +469,7 @@ static void links_changed(struct tcpseal_net *tn, struct tcpseal_link *link)
 	links_pair_modes(policy, link);
 	if (!++policy->seq)
 		policy->seq = 1;
+	WRITE_ONCE(policy->changed_at, get_jiffies_64());
 	links_barrier(tn);
 }
 
@@ -746,6 +747,7 @@ struct tcpseal_policy *tcpseal_policy_publish(struct tcpseal_net *tn,
 	unsigned int n = 0;
 
 	policy->seq = (old->seq + 1) ?: 1;
+	policy->changed_at = get_jiffies_64();
 	list_for_each_entry(link, &policy->links, list) {
 		link->stats_lent = false;
 		if (link->old)

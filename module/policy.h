@@ -68,6 +68,7 @@ struct tcpseal_policy {
 	/* Those whose pairs are for more than two addresses: mostly few */
 	struct list_head		sharers;
 	u32				seq;
+	u64				changed_at;	/* jiffies64 */
 	u32				last_id;
 	struct rcu_work			free;
 };

@@ -343,6 +343,30 @@ bool tcpseal_is_local(struct net *net, const struct net_device *dev,
 	return ipv6_chk_addr(net, &a->local.in6, NULL, 0);
 }
 
+/**
+ * tcpseal_sock_addrs() - addresses of a connection, as its segments have them
+ * @sk: TCP socket that is or was connected
+ * @a: where to
+ *
+ * IPv4 in a socket of IPv6 is IPv4 on the wire.
+ */
+void tcpseal_sock_addrs(const struct sock *sk, struct tcpseal_addrs *a)
+{
+	memset(a, 0, sizeof(*a));
+#if IS_ENABLED(CONFIG_IPV6)
+	if (sk->sk_family == AF_INET6 &&
+	    !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
+		a->family = AF_INET6;
+		a->local.in6 = sk->sk_v6_rcv_saddr;
+		a->remote.in6 = sk->sk_v6_daddr;
+		return;
+	}
+#endif
+	a->family = AF_INET;
+	a->local.ip = sk->sk_rcv_saddr;
+	a->remote.ip = sk->sk_daddr;
+}
+
 /* DHCP (v4 and v6), by either port: a host must get its address. */
 static bool udp_is_dhcp(const struct sk_buff *skb,
 			const struct tcpseal_seg *seg)

@@ -41,6 +41,7 @@ unsigned int tcpseal_seg_aad(const struct sk_buff *skb,
 			     const struct tcpseal_seg *seg, u8 *aad);
 u8 tcpseal_seg_lane(struct tcpseal_net *tn, const struct sk_buff *skb,
 		    const struct tcpseal_seg *seg, u8 lanes);
+void tcpseal_sock_addrs(const struct sock *sk, struct tcpseal_addrs *a);
 bool tcpseal_is_local(struct net *net, const struct net_device *dev,
 		      const struct tcpseal_addrs *a);
 bool tcpseal_nontcp_vital(const struct sk_buff *skb,
