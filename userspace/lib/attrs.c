@@ -110,6 +110,7 @@ static const struct attr_field pair_fields[] = {
 	F(pair, want_only, PAIR_WANT_ONLY, FLAG),
 	F(pair, held, PAIR_HELD, U32),
 	F(pair, reason_secs, PAIR_REASON_SECS, U32),
+	F(pair, clean_secs, PAIR_CLEAN_SECS, U32),
 };
 
 static const struct attr_field event_fields[] = {

@@ -26,6 +26,7 @@
 
 #include <linux/tcpseal.h>
 #include <linux/tcpseal_reasons.h>
+#include <linux/tcpseal_socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -158,6 +159,7 @@ struct tcpseal_pair {
 	uint32_t why;			/* enum tcpseal_acquire_why */
 	bool want_only;			/* filter of tcpseal_pair_dump() */
 	uint32_t held;
+	uint32_t clean_secs;		/* since plaintext last came in */
 	struct tcpseal_counters stats;
 };
 
@@ -316,6 +318,20 @@ int tcpseal_conf_get(struct tcpseal *ts, struct tcpseal_conf *conf);
  * dumps; other: the socket is broken, or what cb returned.
  */
 int tcpseal_event_read(struct tcpseal *ts, tcpseal_event_cb cb, void *data);
+
+/* --------------------------------------------------------- connections */
+
+/** Flags of a connection that is sealed both ways, and was from its start. */
+#define TCPSEAL_SOCKET_SEALED						\
+	(TCPSEAL_SOCKET_SEALS | TCPSEAL_SOCKET_REFUSES_PLAIN |		\
+	 TCPSEAL_SOCKET_FROM_START)
+
+/**
+ * Is the connection of this TCP socket sealed, and with whom? Needs neither a
+ * handle nor a privilege. -ENOPROTOOPT: the module is not loaded, or fd is no
+ * TCP socket; -ENOTCONN: it is not connected.
+ */
+int tcpseal_socket_info(int fd, struct tcpseal_socket_info *info);
 
 /* --------------------------------------------------------------- words */
 

@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{ "apply",	apply_main,	"a new configuration, all of it or nothing" },
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
+	{ "ss",		ss_main,	"connections, and what becomes of each" },
 	{ "top",	top_main,	"the busiest pairs, again and again" },
 	{ "stats",	stats_main,	"every counter and reason to drop" },
 	{ "conf",	conf_main,	"limits of this network namespace" },

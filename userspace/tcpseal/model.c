@@ -493,6 +493,7 @@ json_t *pair_json(const struct tcpseal_pair *p)
 		put(o, "stats", counters_json(&p->stats));
 	NAME(PAIR, WHY, why, tcpseal_acquire_why_name);
 	NUM(PAIR, HELD, held);
+	NUM(PAIR, CLEAN_SECS, clean_secs);
 	return o;
 }
 

@@ -103,6 +103,23 @@ int64_t link_plain_secs(const struct state *s, const struct tcpseal_link *link);
 int link_sealed_share(const struct tcpseal_link *link);
 int link_promote(int argc, char **argv);
 
+/* diag.c */
+struct inet_diag_msg;
+
+void diag_addr(struct tcpseal_addr *to, int family, const uint32_t *from);
+bool diag_dump(uint32_t states,
+	       void (*see)(const struct inet_diag_msg *d, void *data),
+	       void *data);
+
+/* why.c: what decides on a connection between two addresses */
+bool is_here(const struct tcpseal_addr *addr);
+const struct tcpseal_link *link_between(const struct list *links,
+					const struct tcpseal_addr *local,
+					const struct tcpseal_addr *remote);
+struct tcpseal_pair pair_between(const struct tcpseal_link *link,
+				 const struct tcpseal_addr *local,
+				 const struct tcpseal_addr *remote);
+
 /* process.c */
 struct processes;
 

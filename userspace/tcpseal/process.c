@@ -14,12 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <libmnl/libmnl.h>
 
 #include "model.h"
 #include "tcpseal.h"
@@ -42,20 +38,6 @@ struct processes {
 	/* ports of services, so that most sockets need no further look */
 	bool here[65536], there[65536];
 };
-
-/* IPv4 in an IPv6 socket is IPv4 on the wire */
-static void get_addr(struct tcpseal_addr *to, int family, const uint32_t *from)
-{
-	memset(to, 0, sizeof(*to));
-	to->len = family == AF_INET ? 4 : 16;
-	memcpy(to->b, from, to->len);
-	if (family == AF_INET6 &&
-	    IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)from)) {
-		to->len = 4;
-		memcpy(to->b, from + 3, 4);
-		memset(to->b + 4, 0, sizeof(to->b) - 4);
-	}
-}
 
 static bool talks(const struct tcpseal_talker *t, const struct inet_diag_msg *d,
 		  const struct tcpseal_addr *src,
@@ -86,55 +68,21 @@ static void own(struct processes *p, uint64_t inode, size_t talker)
 	p->owned[p->owned_n++].talker = talker;
 }
 
-static int see_socket(const struct nlmsghdr *nlh, void *data)
+static void see_socket(const struct inet_diag_msg *d, void *data)
 {
-	const struct inet_diag_msg *d = mnl_nlmsg_get_payload(nlh);
 	struct tcpseal_addr src, dst;
 	struct processes *p = data;
 	size_t i;
 
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*d) || !d->idiag_inode)
-		return MNL_CB_OK;
-	if (!p->here[ntohs(d->id.idiag_sport)] &&
-	    !p->there[ntohs(d->id.idiag_dport)])
-		return MNL_CB_OK;
-	get_addr(&src, d->idiag_family, d->id.idiag_src);
-	get_addr(&dst, d->idiag_family, d->id.idiag_dst);
+	if (!d->idiag_inode || (!p->here[ntohs(d->id.idiag_sport)] &&
+				!p->there[ntohs(d->id.idiag_dport)]))
+		return;
+	diag_addr(&src, d->idiag_family, d->id.idiag_src);
+	diag_addr(&dst, d->idiag_family, d->id.idiag_dst);
 	for (i = 0; i < p->n; i++) {
 		if (talks(&p->talkers[i], d, &src, &dst))
 			own(p, d->idiag_inode, i);
 	}
-	return MNL_CB_OK;
-}
-
-static bool see_sockets(struct processes *p, struct mnl_socket *nl, int family)
-{
-	char buf[32 * 1024];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct inet_diag_req_v2 *req;
-	int ret = MNL_CB_OK;
-	ssize_t n;
-
-	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = family;
-	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
-	req->sdiag_family = family;
-	req->sdiag_protocol = IPPROTO_TCP;
-	/* what has no owner any more need not be sent here */
-	req->idiag_states = ~(1U << TCP_TIME_WAIT);
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return false;
-	do {
-		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		ret = mnl_cb_run(buf, n, family, mnl_socket_get_portid(nl),
-				 see_socket, p);
-	} while (ret > MNL_CB_STOP);
-	return ret == MNL_CB_STOP;
 }
 
 static int by_inode(const void *a, const void *b)
@@ -235,7 +183,6 @@ struct processes *processes_find(const struct tcpseal_talker *talkers,
 				 size_t n)
 {
 	struct processes *p = calloc(1, sizeof(*p));
-	struct mnl_socket *nl;
 	size_t i;
 
 	if (!p)
@@ -253,13 +200,8 @@ struct processes *processes_find(const struct tcpseal_talker *talkers,
 		else
 			p->there[talkers[i].remote_port] = true;
 	}
-	nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!nl)
-		return p;
-	if (!mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) &&
-	    see_sockets(p, nl, AF_INET))
-		see_sockets(p, nl, AF_INET6);
-	mnl_socket_close(nl);
+	/* what has no owner any more need not be sent here */
+	diag_dump(~(1U << TCP_TIME_WAIT), see_socket, p);
 	if (p->owned_n) {
 		qsort(p->owned, p->owned_n, sizeof(*p->owned), by_inode);
 		see_processes(p);

@@ -90,7 +90,7 @@ static int parse(int argc, char **argv, struct question *q)
 	return parse_number(argv[3], 1, 65535, &q->port);
 }
 
-static bool is_here(const struct tcpseal_addr *addr)
+bool is_here(const struct tcpseal_addr *addr)
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
 	struct sockaddr_in in = { .sin_family = AF_INET };
@@ -110,21 +110,24 @@ static bool is_here(const struct tcpseal_addr *addr)
 	return here;
 }
 
-static bool covers(const struct tcpseal_link *link, const struct question *q)
+static bool covers(const struct tcpseal_link *link,
+		   const struct tcpseal_addr *local,
+		   const struct tcpseal_addr *remote)
 {
-	return tcpseal_prefix_has(&link->local, &q->local) &&
-	       tcpseal_prefix_has(&link->remote, &q->remote);
+	return tcpseal_prefix_has(&link->local, local) &&
+	       tcpseal_prefix_has(&link->remote, remote);
 }
 
 /* Links that cover the same addresses nest: the longer prefixes are inside */
-static const struct tcpseal_link *innermost(const struct list *links,
-					    const struct question *q)
+const struct tcpseal_link *link_between(const struct list *links,
+					const struct tcpseal_addr *local,
+					const struct tcpseal_addr *remote)
 {
 	const struct tcpseal_link *link = links->items, *best = NULL;
 	size_t i;
 
 	for (i = 0; i < links->n; i++, link++)
-		if (covers(link, q) &&
+		if (covers(link, local, remote) &&
 		    (!best || link->local.len + link->remote.len >
 			      best->local.len + best->remote.len))
 			best = link;
@@ -137,13 +140,14 @@ static bool forwards(const struct tcpseal_link *link)
 }
 
 /* Gateways key for the hosts behind them */
-static struct tcpseal_pair pair_key(const struct tcpseal_link *link,
-				    const struct question *q)
+struct tcpseal_pair pair_between(const struct tcpseal_link *link,
+				 const struct tcpseal_addr *local,
+				 const struct tcpseal_addr *remote)
 {
 	struct tcpseal_pair key = {
 		.has = TCPSEAL_BIT(PAIR_LOCAL) | TCPSEAL_BIT(PAIR_REMOTE),
-		.local = q->local,
-		.remote = q->remote,
+		.local = *local,
+		.remote = *remote,
 	};
 
 	if (forwards(link))
@@ -171,10 +175,10 @@ static int take(struct tcpseal *ts, const struct question *q, struct answer *a)
 	if (ret)
 		return ret;
 	a->here = is_here(&q->local);
-	a->link = innermost(&a->links, q);
+	a->link = link_between(&a->links, &q->local, &q->remote);
 	if (!a->link)
 		return 0;
-	key = pair_key(a->link, q);
+	key = pair_between(a->link, &q->local, &q->remote);
 	ret = list_peers(ts, &key, &a->pairs, &a->sas);
 	if (!ret && a->pairs.n)
 		a->pair = a->pairs.items;
@@ -314,7 +318,8 @@ static json_t *outer_json(const struct answer *a, const struct question *q)
 	size_t i;
 
 	for (i = 0; i < a->links.n; i++, link++)
-		if (link != a->link && covers(link, q))
+		if (link != a->link &&
+		    covers(link, &q->local, &q->remote))
 			json_array_append_new(list, link_json(link));
 	return list;
 }
