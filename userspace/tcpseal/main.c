@@ -36,6 +36,7 @@ static const struct command commands[] = {
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
 	{ "ss",		ss_main,	"connections, and what becomes of each" },
+	{ "capture",	capture_main,	"TCP in plain, before sealing and behind opening" },
 	{ "top",	top_main,	"the busiest pairs, again and again" },
 	{ "stats",	stats_main,	"every counter and reason to drop" },
 	{ "conf",	conf_main,	"limits of this network namespace" },
