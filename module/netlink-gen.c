@@ -73,7 +73,7 @@ static const struct nla_policy tcpseal_sa_new_nl_policy[TCPSEAL_A_SA_KEX + 1] = 
 	[TCPSEAL_A_SA_KEY] = { .type = NLA_BINARY, },
 	[TCPSEAL_A_SA_IV] = NLA_POLICY_EXACT_LEN(12),
 	[TCPSEAL_A_SA_LANES] = NLA_POLICY_RANGE(NLA_U32, 1, 64),
-	[TCPSEAL_A_SA_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x7),
+	[TCPSEAL_A_SA_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0xf),
 	[TCPSEAL_A_SA_GENERATION] = { .type = NLA_U64, },
 	[TCPSEAL_A_SA_MODE_LOCAL] = NLA_POLICY_MAX(NLA_U32, 4),
 	[TCPSEAL_A_SA_MODE_PEER] = NLA_POLICY_MAX(NLA_U32, 4),
@@ -100,7 +100,7 @@ static const struct nla_policy tcpseal_sa_del_nl_policy[TCPSEAL_A_SA_SPI + 1] = 
 
 /* TCPSEAL_CMD_SA_FLUSH - do */
 static const struct nla_policy tcpseal_sa_flush_nl_policy[TCPSEAL_A_SA_FLAGS + 1] = {
-	[TCPSEAL_A_SA_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x7),
+	[TCPSEAL_A_SA_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0xf),
 };
 
 /* TCPSEAL_CMD_SA_SET - do */

@@ -432,7 +432,9 @@ json_t *link_json(const struct tcpseal_link *p)
 
 json_t *sa_json(const struct tcpseal_sa *p)
 {
-	static const char *const flags[] = { "manual", "pending", "initiator" };
+	static const char *const flags[] = {
+		"manual", "pending", "initiator", "logged",
+	};
 	json_t *o = json_object();
 
 	NUM(SA, ID, id);

@@ -104,6 +104,9 @@ void print_peer_text(const json_t *peer)
 	if (sa && has_flag(sa, "manual"))
 		printf("    %skey typed in by hand%s\n", paint("bad"),
 		       paint(""));
+	if (sa && has_flag(sa, "logged"))
+		printf("    %skey written to a key log%s\n", paint("bad"),
+		       paint(""));
 	if (sa)
 		print_key(sa);
 	if (has_flag(peer, "sticky")) {

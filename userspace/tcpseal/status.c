@@ -172,14 +172,20 @@ static void warn_of_keys(json_t *list, const struct snapshot *snap)
 	const struct tcpseal_pair *pair = snap->pairs.items;
 	const struct tcpseal_sa *sa = snap->sas.items;
 	char addr[TCPSEAL_ADDR_STRLEN], left[32];
-	unsigned int manual = 0;
+	unsigned int manual = 0, logged = 0;
 	size_t i;
 
 	for (i = 0; i < snap->sas.n; i++, sa++) {
 		if (sa->flags & TCPSEAL_SA_FLAG_MANUAL &&
 		    sa->state != TCPSEAL_SA_STATE_TOMBSTONE)
 			manual++;
+		if (sa->flags & TCPSEAL_SA_FLAG_LOGGED &&
+		    sa->state != TCPSEAL_SA_STATE_TOMBSTONE)
+			logged++;
 	}
+	if (logged)
+		warning(list, "KEY LOG: keys that were written to a file: %u",
+			logged);
 	if (manual)
 		say(list, "MANUAL KEYS: SAs with keys typed in by hand: %u",
 			manual);

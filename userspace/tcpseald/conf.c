@@ -194,6 +194,14 @@ static int state_line(struct parser *p)
 	return set_string(p, &p->conf->state, p->argv[1]);
 }
 
+static int key_log_line(struct parser *p)
+{
+	if (*p->argv[1] != '/')
+		return refuse(p, "\"%.100s\" is not an absolute path",
+			      p->argv[1]);
+	return set_string(p, &p->conf->keylog, p->argv[1]);
+}
+
 static int skew_line(struct parser *p)
 {
 	return set_secs(p, p->argv[1], 0, 86400, &p->conf->clock_skew);
@@ -396,6 +404,7 @@ static const struct statement {
 	{ "control-connections", connections_line, 1, false },
 	{ "sticky-max", sticky_line, 1, false },
 	{ "metrics", metrics_line, -1, false },
+	{ "key-log", key_log_line, 1, false },
 };
 
 static int statement(struct parser *p)
@@ -563,6 +572,7 @@ void conf_free(struct conf *conf)
 	free(conf->crl);
 	free(conf->eku);
 	free(conf->metrics.text);
+	free(conf->keylog);
 	free(conf->state);
 	free(conf->links);
 	free(conf);

@@ -399,6 +399,9 @@ static void write_daemon(struct evbuffer *out)
 	labelled(out, "queue_length", "queue", "guests", listen_guests());
 	single(out, "threads", "gauge", "Threads that do handshakes.",
 	       worker_threads());
+	single(out, "key_log", "gauge",
+	       "Whether keys are written to a file (key-log): never outside a laboratory.",
+	       metrics_counts.key_log);
 	single(out, "certificate_expiry_seconds", "gauge",
 	       "Seconds until the certificate of this host expires.",
 	       metrics_counts.cert_end - ident_now());

@@ -164,6 +164,7 @@ static int install_in(struct run *r)
 	sa.idle_secs = min_nonzero(r->ours.idle_secs, r->theirs.idle_secs);
 	if (sa.idle_secs)
 		sa.idle_secs += RX_MARGIN_SECS;
+	keylog_write(r->s->setup->conf, &sa);
 	ret = tcpseal_sa_new(r->ts, &sa);
 	OPENSSL_cleanse(&sa, sizeof(sa));
 	r->in_installed = !ret;
@@ -189,6 +190,7 @@ static int install_out(struct run *r)
 	sa.hard_bytes = conf->rotate_bytes * 3;
 	sa.has |= TCPSEAL_BIT(SA_SOFT_SECS) | TCPSEAL_BIT(SA_SOFT_BYTES) |
 		  TCPSEAL_BIT(SA_HARD_BYTES);
+	keylog_write(conf, &sa);
 	ret = tcpseal_sa_new(r->ts, &sa);
 	OPENSSL_cleanse(&sa, sizeof(sa));
 	r->out_installed = !ret;

@@ -173,6 +173,7 @@ static int start(char *error, size_t size)
 	if (!setup_now)
 		return -EINVAL;
 	log_set_level(setup_now->conf->log_level);
+	keylog_warn(setup_now->conf);
 	metrics_identity(setup_now);
 	loop = event_base_new();
 	if (!loop || pairs_init() || watch_signals())

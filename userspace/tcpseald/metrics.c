@@ -84,6 +84,7 @@ void metrics_identity(const struct setup *setup)
 	metrics_counts.cert_end = ident_now() - setup->conf->clock_skew +
 				  ident_seconds_left(setup->ident);
 	metrics_counts.crl_end = ident_crl_end(setup->ident);
+	metrics_counts.key_log = setup->conf->keylog;
 }
 
 /* --- the thread --- */

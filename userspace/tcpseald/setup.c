@@ -307,6 +307,7 @@ void setup_put_in_force(struct setup *setup)
 
 	keep_fixed(setup->conf, before->conf);
 	log_set_level(setup->conf->log_level);
+	keylog_warn(setup->conf);
 	setup_now = setup;
 	metrics_identity(setup);
 	notify("STATUS=%zu links from %s", setup->conf->links_n,

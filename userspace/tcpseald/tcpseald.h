@@ -76,6 +76,7 @@ struct conf {
 	char *name;			/* of the file, for errors */
 	char *cert, *key, *ca, *crl;
 	char *eku;			/* OID, "any", or NULL: TLS's own */
+	char *keylog;			/* laboratory: keys go there, or NULL */
 	char *state;			/* directory */
 	struct conf_link *links;
 	size_t links_n;
@@ -98,6 +99,10 @@ struct conf *conf_parse(const char *name, const char *text, size_t length,
 			char *error, size_t size);
 struct conf *conf_read(const char *file, char *error, size_t size);
 void conf_free(struct conf *conf);
+
+/* keylog.c */
+void keylog_write(const struct conf *conf, struct tcpseal_sa *sa);
+void keylog_warn(const struct conf *conf);
 
 /* guard.c: to stdout, for nft(8); sorts the links */
 int guard_print(struct conf *conf);
@@ -489,6 +494,7 @@ struct counts {
 	atomic_ullong took[METRICS_BUCKETS + 1], took_ms;
 	atomic_ullong strangers, crowded;	/* turned away */
 	atomic_llong cert_end, crl_end;	/* epoch; 0: no list */
+	atomic_bool key_log;
 };
 
 extern struct counts metrics_counts;

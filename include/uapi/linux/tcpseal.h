@@ -47,12 +47,14 @@ enum tcpseal_sa_state {
 /**
  * enum tcpseal_sa_flag - manual - key typed in, not negotiated; pending - a
  *   sending SA that waits for a record of the receiving SA of its generation
- *   or for sa-set; initiator - this host opened the handshake.
+ *   or for sa-set; initiator - this host opened the handshake; logged - the
+ *   key was written to a file, in a laboratory.
  */
 enum tcpseal_sa_flag {
 	TCPSEAL_SA_FLAG_MANUAL = 1,
 	TCPSEAL_SA_FLAG_PENDING = 2,
 	TCPSEAL_SA_FLAG_INITIATOR = 4,
+	TCPSEAL_SA_FLAG_LOGGED = 8,
 };
 
 /**
