@@ -36,6 +36,7 @@ static const struct command commands[] = {
 	{ "status",	status_main,	"is everything sealed? why not?" },
 	{ "why",	why_main,	"would a connection be sealed? why?" },
 	{ "check",	check_main,	"what is in the way to a peer" },
+	{ "report",	report_main,	"what many hosts say of themselves, compared" },
 	{ "ss",		ss_main,	"connections, and what becomes of each" },
 	{ "capture",	capture_main,	"TCP in plain, before sealing and behind opening" },
 	{ "top",	top_main,	"the busiest pairs, again and again" },

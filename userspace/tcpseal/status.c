@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
 
 #include "model.h"
 #include "tcpseal.h"
@@ -245,6 +250,48 @@ static json_t *status_link(const struct snapshot *snap,
 	return o;
 }
 
+/* Addresses that others may know this host by */
+static json_t *addresses(void)
+{
+	json_t *list = json_array();
+	char buf[INET6_ADDRSTRLEN];
+	struct ifaddrs *all, *one;
+	const void *addr;
+	int family;
+
+	if (getifaddrs(&all))
+		return list;
+	for (one = all; one; one = one->ifa_next) {
+		family = one->ifa_addr ? one->ifa_addr->sa_family : AF_UNSPEC;
+		if (one->ifa_flags & IFF_LOOPBACK)
+			continue;
+		if (family == AF_INET)
+			addr = &((struct sockaddr_in *)one->ifa_addr)->sin_addr;
+		else if (family == AF_INET6)
+			addr = &((struct sockaddr_in6 *)
+				 one->ifa_addr)->sin6_addr;
+		else
+			continue;
+		if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(
+			    (const struct in6_addr *)addr))
+			continue;
+		if (inet_ntop(family, addr, buf, sizeof(buf)))
+			json_array_append_new(list, json_string(buf));
+	}
+	freeifaddrs(all);
+	return list;
+}
+
+static json_t *host_name(void)
+{
+	char name[256] = "";
+	json_t *string;
+
+	gethostname(name, sizeof(name) - 1);
+	string = json_string(name);
+	return string ? string : json_string("?");
+}
+
 static json_t *module_json(const struct tcpseal_stats *stats)
 {
 	json_t *o = stats_json(stats);
@@ -261,6 +308,8 @@ static void print_json(const struct snapshot *snap, const struct tally *tally)
 	size_t i;
 
 	json_open(NULL, '{');
+	json_put("host", host_name());
+	json_put("addresses", addresses());
 	json_put("module", module_json(&snap->state.stats));
 	json_put("warnings", warnings(snap, tally));
 	json_open("links", '[');

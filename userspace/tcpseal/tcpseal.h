@@ -95,6 +95,7 @@ int apply_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int why_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int report_main(int argc, char **argv);
 int ss_main(int argc, char **argv);
 int capture_main(int argc, char **argv);
 int top_main(int argc, char **argv);
