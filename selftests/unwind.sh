@@ -197,7 +197,9 @@ each_refused "a network namespace" 8 no_undo no_undo unshare --net true
 on_a "$TCPSEAL" monitor >"$TMP/monitor" 2>&1 &
 monitor=$!
 each_refused "the first link" 5 state_of links_gone \
-	seal_a link add $NET_A4 $NET_B4 mode audit
+	seal_a link add $NET_A4 $NET_B4 mode require keys manual
+each_refused "the first of its family, and to audit" 5 state_of links_gone \
+	seal_a link add $NET_A6 $NET_B6 mode audit
 must link_both require keys manual
 for dir in in out; do
 	each_refused "a key for $dir" 8 state_of sas_gone add_sa $dir $A4 $B4
