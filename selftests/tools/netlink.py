@@ -286,7 +286,7 @@ def requests(spec, listener):
     yield Request(ops["audit-get"], link_id=1), []
 
 
-def special(spec):
+def special(spec, listener):
     """What only an operation itself can know to be wrong."""
     ops = spec.operations
     a, b, c = address("10.1.0.5"), address("10.2.0.5"), address("10.3.0.5")
@@ -323,6 +323,10 @@ def special(spec):
     yield "sa-new: no link for the pair", sa(peer=c)
     yield "link-commit: nothing begun", Request(ops["link-commit"])
     yield "link-abort: nothing begun", Request(ops["link-abort"])
+    yield "sa-new: the link says keys manual", sa(flags=0, mode_local=2, mode_peer=2)
+    yield "sa-new: manual and pending", sa(flags=3)
+    yield "sa-new: a soft limit behind the hard one", sa(soft_bytes=2, hard_bytes=1)
+    yield "sa-new: a soft time behind the hard one", sa(soft_secs=20, hard_secs=10)
     yield "sa-del: no such SPI", Request(ops["sa-del"], spi=424242)
     yield "sa-set: no such generation", Request(
         ops["sa-set"], local=a, peer=b, generation=987654)
@@ -339,6 +343,9 @@ def special(spec):
     special.udp = udp
     yield "ctrl-new: not TCP", Request(
         ops["ctrl-new"], fd=udp.fileno(), port=7325)
+    yield "ctrl-new: it listens on another port", Request(
+        ops["ctrl-new"], fd=listener, port=7326)
+    yield "ctrl-del: not registered", Request(ops["ctrl-del"], fd=listener)
     yield "conf-set: no such driver", Request(
         ops["conf-set"], aead_driver="no-such-cipher(aes)")
 
@@ -402,8 +409,18 @@ def mistakes(spec, kernel, report, listener):
         strange.values = {**request.values, "beyond": b"\1\0\0\0"}
         each(report, f"{title}: attributes that it does not take", kernel,
              cases + [("number 200", strange)])
-    for text, request in special(spec):
+    for text, request in special(spec, listener):
         each(report, text, kernel, [(text, request)])
+
+
+def comes_and_goes(spec, kernel, report, listener):
+    """A control socket, once registered, can be taken back, once."""
+    new = Request(spec.operations["ctrl-new"], fd=listener, port=7325)
+    gone = Request(spec.operations["ctrl-del"], fd=listener)
+    wrong = [f"{request.op['name']}: {answer}" for request in (new, gone)
+             for answer in [request.send(kernel)] if answer.errno]
+    again = refused(kernel, gone, "a second ctrl-del")
+    report.group("a control socket comes and goes", wrong + ([again] if again else []))
 
 
 def no_such_command(kernel, report):
@@ -488,6 +505,7 @@ def main():
 
     before = State(spec, kernel)
     mistakes(spec, kernel, report, listener.fileno())
+    comes_and_goes(spec, kernel, report, listener.fileno())
     no_such_command(kernel, report)
     permissions(spec, report, listener.fileno(), False)
     permissions(spec, report, listener.fileno(), True)
