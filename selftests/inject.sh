@@ -48,7 +48,8 @@ limit()
 limit_to_module()
 {
 	local text
-	text=$(awk '$4 == "[tcpseal]" && tolower($2) == "t" { print $1 }' /proc/kallsyms | sort)
+	text=$(awk '$4 == "[tcpseal]" && tolower($2) == "t" { print $1 }' /proc/kallsyms |
+		sort)
 	[ -n "$text" ] || return
 	limit "$(head -n 1 <<<"$text")" "$(printf '%x' $((0x$(tail -n 1 <<<"$text") + 0x1000)))"
 }
@@ -57,8 +58,9 @@ limit_to_module()
 limit_to_init()
 {
 	local text
-	text=$(awk '$3 == "do_one_initcall" { print first = $1 } first && $1 != first { print $1; exit }' \
-		/proc/kallsyms)
+	text=$(awk '
+		$3 == "do_one_initcall" { print first = $1 }
+		first && $1 != first { print $1; exit }' /proc/kallsyms)
 	# shellcheck disable=SC2086	# two words
 	limit $text
 }
