@@ -49,10 +49,10 @@ struct check {
 	bool bad;
 };
 
-static void say(struct check *c, const char *step, enum result result,
+static void add(struct check *c, const char *step, enum result result,
 		const char *fmt, ...) __printf(4, 5);
 
-static void say(struct check *c, const char *step, enum result result,
+static void add(struct check *c, const char *step, enum result result,
 		const char *fmt, ...)
 {
 	json_t *o = json_object();
@@ -127,7 +127,7 @@ static bool find_here(struct check *c)
 	found = fd >= 0 && !connect_to(c, fd) &&
 		!getsockname(fd, (struct sockaddr *)&ss, &size);
 	if (!found)
-		say(c, "route", BAD, "no way to %s from here: %s",
+		add(c, "route", BAD, "no way to %s from here: %s",
 		    tcpseal_addr_format(&c->there, addr, sizeof(addr)),
 		    strerror(errno));
 	if (fd >= 0)
@@ -161,17 +161,17 @@ static bool check_link(struct check *c)
 
 	c->link = link_between(&c->links, &c->here, &c->there);
 	if (!c->link) {
-		say(c, "link", BAD, "no link covers %s and %s: they talk in plain",
+		add(c, "link", BAD, "no link covers %s and %s: they talk in plain",
 		    tcpseal_addr_format(&c->here, here, sizeof(here)),
 		    tcpseal_addr_format(&c->there, there, sizeof(there)));
 		return false;
 	}
 	tcpseal_link_format(c->link, words, sizeof(words));
 	if (c->link->mode == TCPSEAL_MODE_CLEAR) {
-		say(c, "link", BAD, "%s: a hole, they talk in plain", words);
+		add(c, "link", BAD, "%s: a hole, they talk in plain", words);
 		return false;
 	}
-	say(c, "link", GOOD, "%s", words);
+	add(c, "link", GOOD, "%s", words);
 	c->key = pair_between(c->link, &c->here, &c->there);
 	/* it is the gateway that has to answer */
 	c->there = c->key.remote;
@@ -182,14 +182,14 @@ static bool check_daemon(struct check *c)
 {
 	c->port = c->stats.ctrl_port ? c->stats.ctrl_port : TCPSEAL_PORT;
 	if (c->link->flags & TCPSEAL_LINK_FLAG_KEYS_MANUAL) {
-		say(c, "daemon", NOTE, "the link says keys manual: nobody is asked for any");
+		add(c, "daemon", NOTE, "the link says keys manual: nobody is asked for any");
 		return false;
 	}
 	if (c->stats.ctrl_port)
-		say(c, "daemon", GOOD, "tcpseald listens here on port %" PRIu16,
+		add(c, "daemon", GOOD, "tcpseald listens here on port %" PRIu16,
 		    c->port);
 	else
-		say(c, "daemon", BAD, "no tcpseald runs here: systemctl status tcpseald; tcpseald -t says what is wrong with its configuration");
+		add(c, "daemon", BAD, "no tcpseald runs here: systemctl status tcpseald; tcpseald -t says what is wrong with its configuration");
 	return true;
 }
 
@@ -224,16 +224,16 @@ static bool check_port(struct check *c)
 
 	tcpseal_addr_format(&c->there, there, sizeof(there));
 	if (!err)
-		say(c, "port", GOOD, "%s answers on port %" PRIu16, there,
+		add(c, "port", GOOD, "%s answers on port %" PRIu16, there,
 		    c->port);
 	else if (err == ECONNREFUSED)
-		say(c, "port", BAD, "%s refuses connections to port %" PRIu16 ": no tcpseald runs there, or it has another port",
+		add(c, "port", BAD, "%s refuses connections to port %" PRIu16 ": no tcpseald runs there, or it has another port",
 		    there, c->port);
 	else if (err == ETIMEDOUT)
-		say(c, "port", BAD, "%s does not answer on port %" PRIu16 ": it is down, or a firewall drops what goes there",
+		add(c, "port", BAD, "%s does not answer on port %" PRIu16 ": it is down, or a firewall drops what goes there",
 		    there, c->port);
 	else
-		say(c, "port", BAD, "%s cannot be reached on port %" PRIu16 ": %s",
+		add(c, "port", BAD, "%s cannot be reached on port %" PRIu16 ": %s",
 		    there, c->port, strerror(err));
 	return !err;
 }
@@ -278,13 +278,13 @@ static void say_mtu(struct check *c, unsigned int mtu, int err, bool small)
 			       RECORD;
 
 	if (err == ECONNREFUSED)
-		say(c, "mtu", GOOD, "packets of %u bytes arrive: %u bytes of payload in a segment, beside the %u of its record",
+		add(c, "mtu", GOOD, "packets of %u bytes arrive: %u bytes of payload in a segment, beside the %u of its record",
 		    mtu, mtu - headers, RECORD);
 	else if (!small)
-		say(c, "mtu", NOTE, "no answer to UDP probes: whether packets of %u bytes arrive is not known",
+		add(c, "mtu", NOTE, "no answer to UDP probes: whether packets of %u bytes arrive is not known",
 		    mtu);
 	else
-		say(c, "mtu", BAD, "packets of %u bytes vanish, small ones arrive: somewhere the MTU is smaller, and the ICMP errors that would say so are lost; let them pass, or set the MTU of the route",
+		add(c, "mtu", BAD, "packets of %u bytes vanish, small ones arrive: somewhere the MTU is smaller, and the ICMP errors that would say so are lost; let them pass, or set the MTU of the route",
 		    mtu);
 }
 
@@ -357,7 +357,7 @@ static bool handshake(struct check *c)
 			return false;
 	}
 	if (tcpseal_pair_rekey(c->ts, &c->key)) {
-		say(c, "handshake", BAD, "%s", tcpseal_error(c->ts));
+		add(c, "handshake", BAD, "%s", tcpseal_error(c->ts));
 		return false;
 	}
 	for (asked = now_ms(); now_ms() - asked < HANDSHAKE_MS;) {
@@ -368,7 +368,7 @@ static bool handshake(struct check *c)
 		    new_reason(c, now_ms() - asked))
 			return true;
 	}
-	say(c, "handshake", BAD, "tcpseald was asked for a key, and has not said what came of it: its log may know");
+	add(c, "handshake", BAD, "tcpseald was asked for a key, and has not said what came of it: its log may know");
 	return false;
 }
 
@@ -379,12 +379,12 @@ static void say_key(struct check *c)
 	if (!tx)
 		tx = find_sa(&c->sas, c->pair->rx_id);
 	if (!tx) {
-		say(c, "handshake", GOOD, "the certificates are in order on both sides");
+		add(c, "handshake", GOOD, "the certificates are in order on both sides");
 		return;
 	}
-	say(c, "handshake", GOOD, "the certificates are in order on both sides: the peer is %s, certificate %s of %s",
+	add(c, "handshake", GOOD, "the certificates are in order on both sides: the peer is %s, certificate %s of %s",
 	    tx->cert_name, tx->cert_serial, tx->cert_issuer);
-	say(c, "group", strstr(tx->kex, "MLKEM") ? GOOD : NOTE,
+	add(c, "group", strstr(tx->kex, "MLKEM") ? GOOD : NOTE,
 	    "%s%s", tx->kex, strstr(tx->kex, "MLKEM") ? ", post-quantum" :
 	    ": not post-quantum, which takes OpenSSL 3.5 at both ends");
 }
@@ -395,12 +395,12 @@ static void check_modes(struct check *c)
 	enum tcpseal_outcome outcome;
 
 	if (!TCPSEAL_HAS(c->pair, PAIR_MODE_PEER)) {
-		say(c, "mode", NOTE, "%s here; the peer has not said its mode",
+		add(c, "mode", NOTE, "%s here; the peer has not said its mode",
 		    tcpseal_mode_name(here));
 		return;
 	}
 	outcome = tcpseal_matrix(here, there);
-	say(c, "mode", outcome == TCPSEAL_OUTCOME_PLAIN ? NOTE :
+	add(c, "mode", outcome == TCPSEAL_OUTCOME_PLAIN ? NOTE :
 	    outcome == TCPSEAL_OUTCOME_BLOCKED ? BAD : GOOD,
 	    "%s here, %s there: %s", tcpseal_mode_name(here),
 	    tcpseal_mode_name(there), tcpseal_outcome_name(outcome));
@@ -415,7 +415,7 @@ static void check_handshake(struct check *c)
 	if (last_generation(c) > before)
 		say_key(c);
 	else
-		say(c, "handshake", BAD, "%s", c->pair->reason);
+		add(c, "handshake", BAD, "%s", c->pair->reason);
 	check_modes(c);
 }
 
@@ -425,7 +425,7 @@ static int check_all(struct check *c)
 
 	if (tcpseal_stats_get(c->ts, &c->stats))
 		return kernel_refused(c->ts);
-	say(c, "module", GOOD, "tcpseal %s, protocol %" PRIu32,
+	add(c, "module", GOOD, "tcpseal %s, protocol %" PRIu32,
 	    c->stats.version, c->stats.protocol);
 	ret = list_links(c->ts, &c->links);
 	if (ret)
@@ -491,7 +491,7 @@ int check_main(int argc, char **argv)
 		return ret;
 	c.steps = json_array();
 	if (tcpseal_open(&c.ts, &err))
-		say(&c, "module", BAD, "%s", err.text);
+		add(&c, "module", BAD, "%s", err.text);
 	else
 		ret = check_all(&c);
 	tcpseal_close(c.ts);

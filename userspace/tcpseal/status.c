@@ -189,7 +189,7 @@ static void warn_of_keys(json_t *list, const struct snapshot *snap)
 			logged++;
 	}
 	if (logged)
-		warning(list, "KEY LOG: keys that were written to a file: %u",
+		say(list, "KEY LOG: keys that were written to a file: %u",
 			logged);
 	if (manual)
 		say(list, "MANUAL KEYS: SAs with keys typed in by hand: %u",
