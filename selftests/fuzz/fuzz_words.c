@@ -20,7 +20,10 @@ struct mnl_socket *mnl_socket_open2(int bus, int flags)
 	return NULL;
 }
 
-/* "ca" and "cert" write files; "key" may name one, and "-" would wait for a terminal */
+/*
+ * "ca", "cert" and "capture" write files; "key" may name one, and "-" would wait for a
+ * terminal
+ */
 static bool left_out(const char *line)
 {
 	while (*line == ' ' || *line == '\t' || *line == '\r')

@@ -144,7 +144,6 @@ static void print_rules(FILE *to, const struct filter *f, unsigned int group)
 	print_chain(to, f, "postrouting", PRIO_OUT, "oifname", group);
 	print_chain(to, f, "prerouting", PRIO_IN, "iifname", group);
 	fprintf(to, "list table inet tcpseal-capture-%u\n", group);
-	fflush(to);
 }
 
 /* The rules are listed when all of them are there: each has a counter */
@@ -201,16 +200,18 @@ static bool start_nft(int in, int out)
 
 static bool send_rules(const struct filter *f, unsigned int group, int in)
 {
-	int fd = fcntl(in, F_DUPFD_CLOEXEC, 0);
-	FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+	bool sent;
 
-	if (!to) {
-		if (fd >= 0)
-			close(fd);
+	if (!to)
 		return false;
-	}
 	print_rules(to, f, group);
-	return !fclose(to);
+	/* far less than a pipe has room for */
+	sent = !fclose(to) && write(in, text, size) == (ssize_t)size;
+	free(text);
+	return sent;
 }
 
 /*
@@ -245,7 +246,9 @@ static bool add_rules(const struct filter *f, unsigned int group)
 static bool to_file(const char *name)
 {
 	umask(0077);
-	return freopen(name, "w", stdout);
+	if (!freopen(name, "w", stdout))
+		return false;
+	return true;
 }
 
 int capture_main(int argc, char **argv)
