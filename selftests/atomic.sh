@@ -44,7 +44,7 @@ all_or_none()
 		"add 10.1.0.0/16 10.4.0.0/16" "add 10.1.0.0/16 10.6.0.0/16 mode gladly" "del 10.1.0.0/16 10.3.0.0/16"
 	check "one that crosses in the middle: nothing, and its name" \
 		refused "10.0.0.0/8 10.3.7.0/24: neither inside nor around" \
-		"add 10.1.0.0/16 10.4.0.0/16" "add 10.0.0.0/8 10.3.7.0/24" "del 10.1.0.0/16 10.3.0.0/16"
+		"add 10.1.0.0/16 10.4.0.0/16" "add 10.0.0.0/8 10.3.7.0/24" "add 10.1.0.0/16 10.5.0.0/16"
 	check "one that is weaker in the middle: nothing, and its name" \
 		refused "10.1.0.0/16 10.2.0.0/16: addresses that must be sealed" \
 		"add 10.1.0.0/16 10.4.0.0/16" "add 10.1.0.0/16 10.2.0.0/16 mode prefer" "del 10.1.0.0/16 10.3.0.0/16"
