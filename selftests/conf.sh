@@ -29,7 +29,7 @@ refused()
 	"$TCPSEALD" -t -c "$CONF" >"$TMP/said" 2>&1
 	status=$?
 	cat "$TMP/said"
-	is $status 1 && is "$(wc -l <"$TMP/said")" 1 && contains "$(cat "$TMP/said")" "$1"
+	is "$status" 1 && is "$(wc -l <"$TMP/said")" 1 && contains "$(cat "$TMP/said")" "$1"
 }
 
 # taken [WHAT IT SAYS]

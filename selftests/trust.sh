@@ -68,7 +68,7 @@ keys()
 
 keys_gone()
 {
-	[ "$(keys $B4)" = 0 ] && [ "$(keys $B6)" = 0 ]
+	[ "$(keys "$B4")" = 0 ] && [ "$(keys "$B6")" = 0 ]
 }
 
 # new_handshake TEXT REASON: it is refused for that; the keys that there are go on

@@ -369,7 +369,8 @@ def refused(kernel, request, what):
         return f"{what}: accepted"
     if not answer.extack and "dump" not in request.op:
         return f"{what}: {answer}, no extended ack"
-    if answer.errno in (errno.EOPNOTSUPP, errno.EPERM):
+    # without a word: for want of a privilege, not for what was asked
+    if answer.errno == errno.EOPNOTSUPP or (answer.errno == errno.EPERM and not answer.text):
         return f"{what}: {answer}"
     return None
 
