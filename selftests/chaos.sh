@@ -13,7 +13,7 @@
 # what arrived sealed is what was opened or counted as dropped.
 #
 # Each disturbance is printed with its time; most last for a while, several at once.
-# CHAOS_SEED=N: the same ones again, CHAOS_SECONDS=N: for so long (50; 1800 if LONG).
+# CHAOS_SEED=N: other ones, CHAOS_SECONDS=N: for so long (50; 1800 if LONG).
 #
 #	A a0 ----- ra R rb ----- b0 B
 #	              rc ----- c0 C, now and then
@@ -22,7 +22,7 @@
 . "${0%/*}/lib.sh"
 
 : "${CHAOS_SECONDS:=${LONG:+1800}}"
-: "${CHAOS_SECONDS:=50}" "${CHAOS_SEED:=$((SRANDOM % 32768))}"
+: "${CHAOS_SECONDS:=50}" "${CHAOS_SEED:=1}"
 C4=10.3.0.5 NET_C4=10.3.0.0/16
 chosen=0
 ACTIONS=(rekey daemon links mode netem mtu offloads host_card router_card conntrack third)

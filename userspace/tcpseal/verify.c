@@ -54,7 +54,10 @@ static void compare(struct verifier *v, const char *what, const char *expected,
 	put_str(check, "what", what);
 	put_str(check, "expected", expected);
 	put(check, "same", json_boolean(same));
-	put_str(check, found ? "found" : "error", found ? found : why);
+	if (found)
+		put_str(check, "found", found);
+	else
+		put_str(check, "error", why);
 	if (json_array_append_new(v->checks, check))
 		abort();	/* out of memory */
 }
