@@ -398,7 +398,7 @@ inbound()
 {
 	seal "${!1}" stats | awk '
 		/^drop\.(unknown-spi|tombstone|bad-tag|noise|replay|too-old|selector|malformed|header) / ||
-		/^drop\.(no-key-in|unreadable|checksum|plain-in|crypto) / { n += $2 }
+		/^drop\.(no-key-in|unreadable|checksum|crypto) / { n += $2 }
 		END { print n + 0 }'
 }
 
