@@ -5,7 +5,6 @@
  * it will be, asks for it, and puts the file where the next start reads it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -62,7 +61,9 @@ static int read_file(const char *name, struct text *text)
 	struct stat st = { };
 	int ret = 0;
 
-	if (!file || fstat(fileno(file), &st))
+	if (!file)
+		return refuse("\"%s\": %s", name, strerror(errno));
+	if (fstat(fileno(file), &st))
 		ret = refuse("\"%s\": %s", name, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
 		ret = refuse("\"%s\": not a file of a sane size", name);
@@ -75,8 +76,7 @@ static int read_file(const char *name, struct text *text)
 		if (ferror(file))
 			ret = refuse("\"%s\": %s", name, strerror(errno));
 	}
-	if (file)
-		fclose(file);
+	fclose(file);
 	return ret;
 }
 
@@ -101,14 +101,10 @@ static int write_new(const char *name, const struct text *text,
 	FILE *file;
 
 	unlink(name);
-	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	file = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!file) {
-		ret = -errno;
-		if (fd >= 0)
-			close(fd);
-		return ret;
-	}
+	file = fopen(name, "wxe");
+	if (!file)
+		return -errno;
+	fd = fileno(file);
 	if (fchown(fd, like->st_uid, like->st_gid) ||
 	    fchmod(fd, like->st_mode & 07777) ||
 	    fwrite(text->bytes, 1, text->length, file) != text->length ||
