@@ -193,7 +193,7 @@ if type promtool >/dev/null 2>&1; then
 else
 	ktap_test_skip "promtool takes it" "no promtool"
 fi
-for file in "$EXAMPLES"/*; do
+for file in "$EXAMPLES"/*.{json,yml}; do
 	check "what ${file##*/} names is there" all_told "$file"
 done
 check "and so is every reason to drop" reasons_told
