@@ -3,18 +3,16 @@
 # kernels: 6.12
 # smp: 2
 # mem: 3072
-# timeout: 900
+# timeout: 600
 #
-# A fleet of six hosts in three subnets goes from plaintext to require and back, with an
+# A fleet of six hosts in three subnets goes from plaintext to require, with an
 # application on all of them that counts what it loses: audit, prefer, require, new
-# keys, a new authority, a host revoked, a host gone and its address given away, a new
-# module, a host that boots without the module. In each step taps in all three
-# subnets say what is true, and "tcpseal status" on every host has to say the same.
+# keys, a new authority, a host revoked. In each step taps in all three subnets say
+# what is true, and "tcpseal status" on every host has to say the same.
 
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-PATH=${TCPSEAL%/*}:${TCPSEALD%/*}:$TOP/userspace/systemd:$PATH
 HOSTS="A B C D E F"
 declare -A ADDRESS=([A]=10.1.0.5 [B]=10.1.0.6 [C]=10.2.0.5 [D]=10.2.0.6 [E]=10.3.0.5 [F]=10.3.0.6)
 declare -A APP=()
@@ -172,7 +170,6 @@ configure()
 fleet_says()
 {
 	fleet_file "$@" >"$TMP/fleet"
-	[ -z "${hole:-}" ] || sed -i "1i$hole" "$TMP/fleet"
 	reload_all
 }
 
@@ -302,11 +299,6 @@ issued_by()
 	all_say "[peers | select(.tx) | .tx.cert_issuer | contains(\"$1\")] | length >= 4 and all"
 }
 
-guard()
-{
-	on "${!1}" tcpseal-guard -c "$TMP/$1.conf" -s "$TMP/guard-$1.nft" "${@:2}"
-}
-
 # each COMMAND [WORD...]: COMMAND HOST [WORD...] on all
 each()
 {
@@ -314,11 +306,6 @@ each()
 	for host in $living; do
 		"$1" "$host" "${@:2}" || return
 	done
-}
-
-empty()
-{
-	seal "${!1}" sa flush && seal "${!1}" link flush --weaken
 }
 
 # reaches HOST ADDRESS: a new connection, one request
@@ -332,7 +319,7 @@ reaches()
 	END
 }
 
-begin nft python3
+begin python3
 need_own_module
 must quietly rmmod tcpseal
 setup_ns R A B C D E F
@@ -397,70 +384,6 @@ check "revoked: nobody talks to it" refuses reaches A "${ADDRESS[F]}"
 check "revoked: and says why" slowwait 10 status A \
 	'.peers[] | select(.remote == "10.3.0.6") | .reason | contains("revoked")'
 step revoked require "$SEALED" 'own | all(.pairs.sealed >= 1)'
-must daemon_stop F
-
-ktap_print_msg "D is taken away, and a printer gets its address"
-check "gone: nobody needs D any more" without D
-living=${living/D/}
-must daemon_stop D
-must seal "$D" link flush --force --weaken
-must ip -n "$R" link del to-d
-setup_ns PRINTER
-D=$PRINTER
-must attach D 2
-on "$D" python3 "$TOOLS/app.py" "$(mktemp -d -p "$TMP")" "${ADDRESS[D]}" >"$TMP/printer.log" 2>&1 &
-must slowwait 20 listens "$D" 5030
-taps_on
-check "gone: whoever has the address now is refused" refuses reaches A "${ADDRESS[D]}"
-taps_off
-check "gone: and gets nothing to read" taps_say '.marker == 0 and .plain == 0'
-forget()
-{
-	seal "${!1}" peer forget "${ADDRESS[D]}"
-}
-check "gone: its peers forget it" each forget
-hole="link 10.1.0.0/16 ${ADDRESS[D]}/32 mode clear weaken"
-check "gone: the file has a hole for the printer" fleet_says require
-check "gone: and it can be reached" slowwait 10 reaches A "${ADDRESS[D]}"
-
-taps_on
-check "upgrade: the guards are on" each guard on
-check "upgrade: the daemons end" each daemon_stop
-check "upgrade: the kernel forgets" each empty
-must seal "${F}" link flush --force --weaken
-check "upgrade: the old module goes" slowwait 10 quietly rmmod tcpseal
-must load_module
-# shellcheck disable=SC2086
-check "upgrade: the daemons are there" daemon_start $living
-check "upgrade: the guards are released" slowwait 20 each guard release
-check "upgrade: the application works" works
-taps_off
-check "upgrade: the wire" taps_say "$SEALED"
-check "upgrade: no request was lost" nothing_lost
-
-check "boot: nobody needs B for now" without B
-must app_end B
-must daemon_stop B
-must seal "$B" link flush --force --weaken
-taps_on
-check "boot: B comes up without the module, its guard first" guard B on
-check "boot: it talks to nobody" refuses reaches B "${ADDRESS[C]}"
-check "boot: nor anybody to it" refuses reaches C "${ADDRESS[B]}"
-check "boot: the guard stays" refuses guard B release
-taps_off
-check "boot: not a byte was plain" taps_say '.marker == 0 and .plain == 0'
-check "boot: the module is there" daemon_start B
-check "boot: the guard goes" slowwait 10 guard B release
-asking+=" B"
-check "boot: B works again" app_start B
-# shellcheck disable=SC2086
-check "boot: the others ask it, and it them" ask_anew $asking
-step boot require "$SEALED" 'own | all(.pairs.sealed >= 1)'
-
-check "rollback: to prefer" fleet_says prefer weaken
-check "rollback: to audit" fleet_says audit weaken
-check "rollback: no keys are left" slowwait 60 all_say '[peers | select(.tx)] == []'
-step rollback audit '.marker > 0' 'own | all(.plain_secs < 60)'
 
 for host in $asking; do
 	check "all: the application of $host comes to its end" app_end "$host"
