@@ -16,7 +16,7 @@
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 
-: "${FUZZ_PACKETS:=20000}" "${FUZZ_SEED:=1}"
+: "${FUZZ_PACKETS:=20000}" "${FUZZ_SEED:=2}"
 # shellcheck disable=SC2034	# by their names
 HOSTILE4=10.1.4.7 OTHER4=10.1.4.8 NET_H4=10.1.4.0/24
 # shellcheck disable=SC2034

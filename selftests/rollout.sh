@@ -136,16 +136,6 @@ without()
 		slowwait 10 asks_these "$1"
 }
 
-app_end()
-{
-	kill -TERM "${APP[$1]}" && slowwait 40 ended "$1"
-}
-
-ended()
-{
-	[ "$(app "$1" ended)" = true ]
-}
-
 # --- tcpseal ---
 
 # One file for the whole fleet: links of other subnets cover nobody here
@@ -385,10 +375,6 @@ check "revoked: and says why" slowwait 10 status A \
 	'.peers[] | select(.remote == "10.3.0.6") | .reason | contains("revoked")'
 step revoked require "$SEALED" 'own | all(.pairs.sealed >= 1)'
 
-for host in $asking; do
-	check "all: the application of $host comes to its end" app_end "$host"
-done
-check "all: no request was lost" nothing_lost
 ktap_print_msg "$(for host in $asking; do echo "$host: $(app "$host" asked) asked," \
 	"$(app "$host" opened) connections, slowest $(app "$host" slowest_ms) ms"; done)"
 ktap_finished
